@@ -1,0 +1,291 @@
+//! The command contract: what a person or a program may ask, and how a payload becomes a command.
+//!
+//! Every door (MQTT, control socket) parses with [`parse_command`], so that all speak the same contract.
+
+use crate::ids::{CommandId, ConversationId, InvalidId, ToolName, UnixMs};
+use crate::trust::Trust;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// Which door a command came through. The gate and the answer need it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "door", rename_all = "snake_case")]
+pub enum Source {
+    /// Over the broker.
+    Mqtt {
+        /// Where the sender wants the answer, instead of `command/<id>/result`.
+        response_topic: Option<String>,
+        /// Sent back with the answer.
+        #[serde(default)]
+        correlation: Option<Vec<u8>>,
+    },
+    /// Over the control socket, from a process of this user id.
+    Socket {
+        /// The peer's user id.
+        uid: u32,
+    },
+    /// A rule of the owner's fired.
+    Rule {
+        /// The rule's name.
+        rule: String,
+    },
+}
+
+/// What is asked.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    /// Plain words: the model decides.
+    Text(String),
+    /// A tool call written out: no model is asked.
+    Call {
+        /// Which tool.
+        tool: ToolName,
+        /// Its arguments.
+        args: Map<String, Value>,
+    },
+}
+
+/// A command that was accepted: its inbox entry is durable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Command {
+    /// Named by its sender, or by hob.
+    pub id: CommandId,
+    /// What is asked.
+    pub ask: Ask,
+    /// The conversation it belongs to; none makes it one-shot.
+    #[serde(default)]
+    pub conversation: Option<ConversationId>,
+    /// The room the speaker is in.
+    #[serde(default)]
+    pub area: Option<String>,
+    /// Decide and answer, but act on nothing.
+    #[serde(default)]
+    pub dry_run: bool,
+    /// Where it came from.
+    pub source: Source,
+    /// How far the source is believed.
+    pub trust: Trust,
+    /// When it arrived.
+    pub received: UnixMs,
+    /// After this moment it is not begun any more.
+    #[serde(default)]
+    pub expires: Option<UnixMs>,
+}
+
+/// What a payload says, before a door adds where it came from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CommandDraft {
+    /// The sender's name for it.
+    pub id: Option<CommandId>,
+    /// What is asked.
+    pub ask: Ask,
+    /// The conversation it belongs to.
+    pub conversation: Option<ConversationId>,
+    /// The room the speaker is in.
+    pub area: Option<String>,
+    /// Decide, but act on nothing.
+    pub dry_run: bool,
+    /// How long it stays worth beginning.
+    pub ttl_ms: Option<u64>,
+}
+
+/// Bounds on a payload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLimits {
+    /// Bytes of the whole payload.
+    pub payload_bytes: usize,
+    /// Characters of the text.
+    pub text_chars: usize,
+}
+
+impl Default for CommandLimits {
+    /// A spoken command has some 60 characters; 2,000 hold a pasted paragraph and keep the prompt short.
+    fn default() -> Self {
+        Self { payload_bytes: 16 * 1024, text_chars: 2_000 }
+    }
+}
+
+/// Why a payload is no command. Its [`code`](Self::code) goes into the answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedCommand {
+    /// Larger than allowed.
+    #[error("the payload has {bytes} bytes and {limit} are allowed")]
+    Oversize {
+        /// Bytes that came.
+        bytes: usize,
+        /// Bytes allowed.
+        limit: usize,
+    },
+    /// Not UTF-8.
+    #[error("the payload is not UTF-8: byte {at} is wrong")]
+    NotText {
+        /// Where decoding stopped.
+        at: usize,
+    },
+    /// Nothing in it.
+    #[error("the payload is empty: send plain words, or JSON with \"text\"")]
+    Empty,
+    /// Looks like JSON and is none.
+    #[error("the payload begins like JSON but is none: {reason}")]
+    NotJson {
+        /// Where and why.
+        reason: String,
+    },
+    /// JSON of another shape.
+    #[error("the payload is JSON of the wrong shape: {reason}")]
+    WrongShape {
+        /// What was expected.
+        reason: String,
+    },
+    /// A name that cannot be one.
+    #[error("\"{field}\" cannot be used: {reason}")]
+    BadName {
+        /// Which field.
+        field: &'static str,
+        /// Why.
+        reason: InvalidId,
+    },
+    /// More words than allowed.
+    #[error("the text has {chars} characters and {limit} are allowed")]
+    TextTooLong {
+        /// Characters that came.
+        chars: usize,
+        /// Characters allowed.
+        limit: usize,
+    },
+}
+
+impl MalformedCommand {
+    /// The code in the answer's `error.code`.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Oversize { .. } | Self::TextTooLong { .. } => "oversize",
+            Self::NotText { .. } | Self::NotJson { .. } => "malformed",
+            Self::Empty | Self::WrongShape { .. } | Self::BadName { .. } => "invalid",
+        }
+    }
+}
+
+/// The JSON form. Unknown keys are refused: a misspelt `conversation` must not silently become a one-shot command.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fields {
+    id: Option<String>,
+    text: Option<String>,
+    tool: Option<String>,
+    args: Option<Map<String, Value>>,
+    conversation: Option<String>,
+    area: Option<String>,
+    ttl_ms: Option<u64>,
+    #[serde(default)]
+    dry_run: bool,
+}
+
+/// Reads a payload: plain UTF-8 words, or JSON `{id?, text | tool + args?, conversation?, area?, ttl_ms?, dry_run?}`.
+/// A payload whose first character is `{` is taken for JSON.
+///
+/// # Errors
+/// [`MalformedCommand`], with what to send instead.
+pub fn parse_command(payload: &[u8], limits: CommandLimits) -> Result<CommandDraft, MalformedCommand> {
+    if payload.len() > limits.payload_bytes {
+        return Err(MalformedCommand::Oversize { bytes: payload.len(), limit: limits.payload_bytes });
+    }
+    let text =
+        std::str::from_utf8(payload).map_err(|error| MalformedCommand::NotText { at: error.valid_up_to() })?.trim();
+    if text.is_empty() {
+        return Err(MalformedCommand::Empty);
+    }
+    if !text.starts_with('{') {
+        return Ok(plain(checked_text(text, limits)?));
+    }
+    let value: Value =
+        serde_json::from_str(text).map_err(|error| MalformedCommand::NotJson { reason: error.to_string() })?;
+    let fields: Fields =
+        serde_json::from_value(value).map_err(|error| MalformedCommand::WrongShape { reason: error.to_string() })?;
+    from_fields(fields, limits)
+}
+
+fn plain(text: String) -> CommandDraft {
+    CommandDraft { id: None, ask: Ask::Text(text), conversation: None, area: None, dry_run: false, ttl_ms: None }
+}
+
+fn from_fields(fields: Fields, limits: CommandLimits) -> Result<CommandDraft, MalformedCommand> {
+    let ask = match (fields.text, fields.tool, fields.args) {
+        (Some(text), None, None) => Ask::Text(checked_text(text.trim(), limits)?),
+        (None, Some(tool), args) => {
+            let tool = ToolName::new(tool).map_err(|reason| MalformedCommand::BadName { field: "tool", reason })?;
+            Ask::Call { tool, args: args.unwrap_or_default() }
+        }
+        (Some(_), Some(_), _) | (Some(_), None, Some(_)) | (None, None, _) => {
+            let reason = "it needs either \"text\", or \"tool\" with \"args\"".to_owned();
+            return Err(MalformedCommand::WrongShape { reason });
+        }
+    };
+    let id = fields.id.map(CommandId::new).transpose();
+    let conversation = fields.conversation.map(ConversationId::new).transpose();
+    Ok(CommandDraft {
+        id: id.map_err(|reason| MalformedCommand::BadName { field: "id", reason })?,
+        ask,
+        conversation: conversation.map_err(|reason| MalformedCommand::BadName { field: "conversation", reason })?,
+        area: fields.area.map(|area| checked_text(area.trim(), limits)).transpose()?,
+        dry_run: fields.dry_run,
+        ttl_ms: fields.ttl_ms,
+    })
+}
+
+fn checked_text(text: &str, limits: CommandLimits) -> Result<String, MalformedCommand> {
+    let chars = text.chars().count();
+    if chars == 0 {
+        return Err(MalformedCommand::Empty);
+    }
+    if chars > limits.text_chars {
+        return Err(MalformedCommand::TextTooLong { chars, limit: limits.text_chars });
+    }
+    // Control characters would let a payload forge lines of the prompt and of the log.
+    Ok(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+    use proptest::prelude::*;
+
+    fn check(payload: &str) -> String {
+        match parse_command(payload.as_bytes(), CommandLimits { payload_bytes: 200, text_chars: 40 }) {
+            Ok(draft) => format!("{:?} {:?}", draft.ask, draft.id.map(|id| id.to_string())),
+            Err(error) => format!("{}: {error}", error.code()),
+        }
+    }
+
+    #[test]
+    fn plain_words_and_json_are_commands() {
+        assert_snapshot!(check(" turn on the light\n"), @r#"Text("turn on the light") None"#);
+        assert_snapshot!(check(r#"{"id":"a1","text":"lights off"}"#), @r#"Text("lights off") Some("a1")"#);
+        assert_snapshot!(check(r#"{"tool":"turn_on","args":{"device":"lamp"}}"#), @r#"Call { tool: ToolName("turn_on"), args: {"device": String("lamp")} } None"#);
+    }
+
+    #[test]
+    fn a_bad_payload_is_told_what_is_wrong() {
+        assert_snapshot!(check(""), @r#"invalid: the payload is empty: send plain words, or JSON with "text""#);
+        assert_snapshot!(check("{\"text\": \"x\""), @"malformed: the payload begins like JSON but is none: EOF while parsing an object at line 1 column 12");
+        assert_snapshot!(check(r#"{"txt":"x"}"#), @"invalid: the payload is JSON of the wrong shape: unknown field `txt`, expected one of `id`, `text`, `tool`, `args`, `conversation`, `area`, `ttl_ms`, `dry_run`");
+        assert_snapshot!(check(r#"{"text":"x","tool":"y"}"#), @r#"invalid: the payload is JSON of the wrong shape: it needs either "text", or "tool" with "args""#);
+        assert_snapshot!(check(r#"{"id":"a b","text":"x"}"#), @r#"invalid: "id" cannot be used: ' ' cannot be part of an identifier: use letters, digits, '_', '-', '.' and ':'"#);
+        assert_snapshot!(check(&"x".repeat(41)), @"oversize: the text has 41 characters and 40 are allowed");
+        assert_snapshot!(check(&"x".repeat(201)), @"oversize: the payload has 201 bytes and 200 are allowed");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_either_a_command_or_an_error(payload in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Ok(draft) = parse_command(&payload, CommandLimits::default())
+                && let Ask::Text(text) = draft.ask
+            {
+                prop_assert!(!text.is_empty() && !text.contains(char::is_control));
+            }
+        }
+    }
+}
