@@ -127,7 +127,9 @@ impl Inventory {
 
     /// The devices of one kind in an area or on a floor; without an area, in the whole house.
     pub fn group<'a>(&'a self, kind: DeviceKind, area: Option<&'a str>) -> impl Iterator<Item = &'a Device> {
-        self.devices.iter().filter(move |device| device.kind == kind && area.is_none_or(|area| self.lies_in(device, area)))
+        self.devices
+            .iter()
+            .filter(move |device| device.kind == kind && area.is_none_or(|area| self.lies_in(device, area)))
     }
 
     /// Whether the device stands in the area, or in a room of the floor, of that name.
@@ -195,7 +197,10 @@ mod tests {
 
     fn house() -> Inventory {
         Inventory {
-            devices: vec![device("Kitchen Light", "Kitchen", DeviceKind::Light), device("hall lamp", "hall", DeviceKind::Light)],
+            devices: vec![
+                device("Kitchen Light", "Kitchen", DeviceKind::Light),
+                device("hall lamp", "hall", DeviceKind::Light),
+            ],
             areas: vec![Area { name: "kitchen".into(), floor: Some("ground floor".into()) }],
         }
     }

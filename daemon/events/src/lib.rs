@@ -12,6 +12,7 @@ pub mod ids;
 pub mod record;
 pub mod result;
 pub mod tool;
+pub mod topic;
 pub mod trust;
 
 pub use command::{Ask, Command, CommandDraft, CommandLimits, MalformedCommand, Source, parse_command};
@@ -25,4 +26,5 @@ pub use ids::{CallId, CommandId, ConversationId, InvalidId, NodeName, PluginName
 pub use record::{AuditEntry, AuditKind, Record};
 pub use result::{ActionReport, CommandResult, ErrorReport, Status, StatusUpdate, Timings};
 pub use tool::{Confidence, Effects, Offer, Outcome, Permit, Receipt, Replies, ToolCall, ToolSpec, WrittenCall};
+pub use topic::{InvalidTopic, TopicFilter};
 pub use trust::{Risk, Trust};

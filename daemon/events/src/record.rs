@@ -26,6 +26,19 @@ pub enum Record {
         /// Its turn.
         turn: TurnId,
     },
+    /// A tool call with an effect is about to run: after a crash it counts as perhaps done unless a receipt follows.
+    Calling {
+        /// The call.
+        call: CallId,
+        /// The command it serves.
+        command: CommandId,
+        /// The tool.
+        tool: ToolName,
+        /// Its arguments.
+        args: Map<String, Value>,
+        /// Whether it may be run again after a crash.
+        idempotent: bool,
+    },
     /// A device action is about to leave: from here on it counts as perhaps done.
     Sending {
         /// The call.
