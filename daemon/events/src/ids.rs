@@ -103,6 +103,15 @@ macro_rules! text_id {
                 Ok(Self(text))
             }
 
+            /// Makes an identifier out of any text: characters that cannot be in one become `_`, what is too long is
+            /// cut. For names that strangers or models wrote and that only have to be told, not to be found.
+            #[must_use]
+            pub fn lossy(text: &str) -> Self {
+                let kept = |c: char| if check_id(c.encode_utf8(&mut [0; 4])).is_ok() { c } else { '_' };
+                let text: String = text.chars().take(MAX_ID_CHARS).map(kept).collect();
+                if text.is_empty() { Self("_".to_owned()) } else { Self(text) }
+            }
+
             /// The text itself.
             #[must_use]
             pub fn as_str(&self) -> &str {
@@ -160,6 +169,8 @@ mod tests {
     proptest! {
         #[test]
         fn an_accepted_id_survives_json(text in ".{0,80}") {
+            let told = CommandId::lossy(&text);
+            prop_assert_eq!(CommandId::new(told.as_str()), Ok(told));
             if let Ok(id) = CommandId::new(text.clone()) {
                 let json = serde_json::to_string(&id).unwrap();
                 prop_assert_eq!(serde_json::from_str::<CommandId>(&json).unwrap(), id);

@@ -1,0 +1,144 @@
+//! What one turn remembers between steps.
+
+use hob_events::{
+    CallId, Command, Message, Outcome, Part, Receipt, Timings, ToolCall, TurnId, UnixMs, Writing, WrittenCall,
+};
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+
+/// One piece of work for one command.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Turn {
+    pub(crate) id: TurnId,
+    pub(crate) command: Command,
+    /// What it waits for.
+    pub(crate) stage: Stage,
+    /// It ends by then, questions left out.
+    pub(crate) deadline: UnixMs,
+    /// History of the conversation, then this turn's user message and what the model wrote.
+    pub(crate) messages: Vec<Message>,
+    /// How many of the messages are history.
+    pub(crate) history: usize,
+    /// Calls written and not yet looked at.
+    pub(crate) todo: VecDeque<WrittenCall>,
+    pub(crate) receipts: Vec<Receipt>,
+    /// What the model said in words.
+    pub(crate) words: String,
+    /// Times the model was asked.
+    pub(crate) rounds: u32,
+    /// Calls numbered so far.
+    pub(crate) calls: u32,
+    /// A call with an effect was tried: from here on the reply comes from receipts.
+    pub(crate) acted: bool,
+    /// Someone took the command back while a call ran.
+    pub(crate) cancelled: bool,
+    pub(crate) timings: Timings,
+}
+
+/// What a turn waits for: exactly one thing.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Stage {
+    /// The model.
+    Generating,
+    /// A tool.
+    Calling(Box<ToolCall>),
+    /// A person.
+    Asking {
+        /// What runs after a yes.
+        call: Box<ToolCall>,
+        /// What was asked.
+        question: String,
+        /// Until when.
+        until: UnixMs,
+    },
+}
+
+impl Turn {
+    pub(crate) fn new(id: TurnId, command: Command, history: Vec<Message>, user: String, deadline: UnixMs) -> Self {
+        let before = history.len();
+        let mut messages = history;
+        messages.push(Message::User { text: user });
+        Self {
+            id,
+            command,
+            stage: Stage::Generating,
+            deadline,
+            messages,
+            history: before,
+            todo: VecDeque::new(),
+            receipts: Vec::new(),
+            words: String::new(),
+            rounds: 0,
+            calls: 0,
+            acted: false,
+            cancelled: false,
+            timings: Timings::default(),
+        }
+    }
+
+    /// Numbers the next call.
+    pub(crate) fn next_call_id(&mut self) -> CallId {
+        let index = self.calls;
+        self.calls += 1;
+        CallId { turn: self.id, index }
+    }
+
+    /// Adds a part to this turn's model message.
+    pub(crate) fn push_part(&mut self, part: Part) {
+        if let Some(Message::Model { parts }) = self.messages.last_mut() {
+            parts.push(part);
+        } else {
+            self.messages.push(Message::Model { parts: vec![part] });
+        }
+    }
+
+    /// Takes up what the model wrote: words are kept, calls wait to be looked at. Says what was malformed, if anything.
+    pub(crate) fn take_up(&mut self, writing: Vec<Writing>, tokens: Vec<u32>) -> Option<String> {
+        let mut malformed = None;
+        for piece in &writing {
+            match piece {
+                Writing::Text { text } => append_sentence(&mut self.words, text),
+                Writing::Call(call) => self.todo.push_back(call.clone()),
+                Writing::Malformed { reason, .. } => malformed = Some(reason.clone()),
+            }
+        }
+        self.push_part(Part::Written { writing, tokens });
+        malformed
+    }
+
+    /// Notes how a call ended, for the reply and for the model.
+    pub(crate) fn note(&mut self, receipt: Receipt) {
+        self.push_part(Part::Response { tool: receipt.tool.clone(), value: response_value(&receipt.outcome) });
+        self.timings.tool_ms += to_ms(receipt.took_ms);
+        self.receipts.push(receipt);
+    }
+}
+
+/// Milliseconds as the timings carry them.
+#[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 ms, which is longer than any board runs")]
+pub(crate) fn to_ms(ms: u64) -> f64 {
+    ms as f64
+}
+
+/// What the model reads as the answer to its call.
+fn response_value(outcome: &Outcome) -> Value {
+    match outcome {
+        Outcome::Returned { value: Value::Object(fields) } => Value::Object(fields.clone()),
+        Outcome::Returned { value } => json!({ "value": value }),
+        Outcome::Failed { message: text } | Outcome::Denied { reason: text } | Outcome::Stopped { reason: text } => {
+            json!({ "error": text })
+        }
+        Outcome::Unknown => json!({ "error": "it is not known whether this happened" }),
+    }
+}
+
+/// Joins sentences with one blank between them.
+pub(crate) fn append_sentence(text: &mut String, sentence: &str) {
+    let sentence = sentence.trim();
+    if !sentence.is_empty() {
+        if !text.is_empty() {
+            text.push(' ');
+        }
+        text.push_str(sentence);
+    }
+}
