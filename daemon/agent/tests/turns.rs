@@ -1,0 +1,193 @@
+//! The life of single turns, step by step.
+
+mod house;
+
+use hob_agent::{Input, Step, Unfinished};
+use hob_events::{Ask, CommandId, GenerateFailure, Outcome, Record, Source, ToolName, TurnId, UnixMs};
+use house::*;
+use insta::assert_snapshot;
+use serde_json::json;
+
+fn answer(at: u64, command: &str, yes: bool) -> Step {
+    let source = Source::Socket { uid: 0 };
+    Step { at: UnixMs(at), input: Input::Answered { command: CommandId::new(command).unwrap(), yes, source } }
+}
+
+fn wake(at: u64) -> Step {
+    Step { at: UnixMs(at), input: Input::Wake }
+}
+
+#[test]
+fn a_command_becomes_an_action_and_a_reply_from_its_receipt() {
+    let mut agent = agent(json!([]));
+    assert_snapshot!(lines(&agent.step(happened(1, text("a")))), @r"
+    tell Thinking
+    generate turn-0 CallsOrText
+    ");
+    let asked = agent.step(generated(2, 0, vec![call("turn_on", "lamp", 0.9)]));
+    assert_snapshot!(lines(&asked), @r#"
+    tell Executing
+    call turn_on {"device":"lamp"}
+    "#);
+    assert_snapshot!(lines(&agent.step(returned(3, &the_call(&asked)))), @r"
+    tell Thinking
+    generate turn-0 CallsOrEnd
+    ");
+    assert_snapshot!(lines(&agent.step(generated(4, 0, vec![]))), @r#"finish a Succeeded "Lamp: done.""#);
+}
+
+#[test]
+fn the_front_door_opens_only_after_a_yes() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    assert_snapshot!(lines(&agent.step(generated(2, 0, vec![call("unlock", "front door", 1.0)]))), @r#"tell AwaitingConfirmation "Shall I unlock front door?""#);
+    assert_snapshot!(lines(&agent.step(answer(3, "a", true))), @r#"
+    tell Executing
+    call unlock {"device":"front door"}
+    "#);
+    assert_snapshot!(lines(&agent.step(answer(4, "a", true))), @"");
+}
+
+#[test]
+fn a_no_and_no_answer_at_all_both_leave_the_door_locked() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    agent.step(generated(2, 0, vec![call("unlock", "front door", 1.0)]));
+    assert_snapshot!(lines(&agent.step(answer(3, "a", false))), @r#"finish a Denied [denied] "Nothing was done: the answer to "Shall I unlock front door?" was no.""#);
+    agent.step(happened(4, text("b")));
+    agent.step(generated(5, 1, vec![call("unlock", "front door", 1.0)]));
+    assert_eq!(agent.next_wake(), Some(UnixMs(60_005)));
+    assert_snapshot!(lines(&agent.step(wake(60_005))), @r#"finish b Denied [denied] "Nothing was done: nobody answered "Shall I unlock front door?" in time.""#);
+}
+
+#[test]
+fn an_unsure_call_is_asked_about() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    assert_snapshot!(lines(&agent.step(generated(2, 0, vec![call("turn_on", "lamp", 0.02)]))), @r#"tell AwaitingConfirmation "Did you mean: turn on lamp?""#);
+}
+
+#[test]
+fn two_steps_are_two_calls_one_after_another() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    let first = agent.step(generated(2, 0, vec![call("turn_on", "lamp", 1.0), call("toggle", "lamp", 1.0)]));
+    assert_eq!(first.calls().count(), 1);
+    let second = agent.step(returned(3, &the_call(&first)));
+    assert_snapshot!(lines(&second), @r#"
+    tell Executing
+    call toggle {"device":"lamp"}
+    "#);
+    agent.step(returned(4, &the_call(&second)));
+    assert_snapshot!(lines(&agent.step(generated(5, 0, vec![]))), @r#"finish a Succeeded "Lamp: done. Lamp: done.""#);
+}
+
+#[test]
+fn what_the_model_gets_wrong_is_told_and_ends_nothing_else() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    assert_snapshot!(lines(&agent.step(generated(2, 0, vec![call("fly", "lamp", 1.0)]))), @r"
+    tell Thinking
+    generate turn-0 CallsOrEnd
+    ");
+    assert_snapshot!(lines(&agent.step(generated(3, 0, vec![]))), @r#"finish a Failed [tool] "That did not work: there is no tool called fly.""#);
+    agent.step(happened(4, text("b")));
+    let failure = GenerateFailure::Model { message: "out of memory".into() };
+    let step = Step { at: UnixMs(5), input: Input::Generated { turn: TurnId(1), result: Err(failure) } };
+    assert_snapshot!(lines(&agent.step(step)), @r#"finish b Failed [model] "That did not work: the model failed: out of memory.""#);
+}
+
+#[test]
+fn a_turn_asks_the_model_only_so_often() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    for _ in 0..2 {
+        let asked = agent.step(generated(2, 0, vec![call("get_state", "lamp", 1.0)]));
+        agent.step(returned(3, &the_call(&asked)));
+    }
+    let asked = agent.step(generated(4, 0, vec![call("get_state", "lamp", 1.0)]));
+    assert!(lines(&agent.step(returned(5, &the_call(&asked)))).contains("finish a Failed [model]"));
+}
+
+#[test]
+fn a_written_out_call_needs_no_model_and_passes_the_same_gate() {
+    let mut agent = agent(json!([]));
+    let ask = |tool: &str, device: &str| Ask::Call {
+        tool: ToolName::new(tool).unwrap(),
+        args: json!({ "device": device }).as_object().unwrap().clone(),
+    };
+    let run = agent.step(happened(1, command("a", ask("turn_on", "lamp"))));
+    assert_snapshot!(lines(&agent.step(returned(2, &the_call(&run)))), @r#"finish a Succeeded "Lamp: done.""#);
+    assert_snapshot!(lines(&agent.step(happened(3, command("b", ask("unlock", "front door"))))), @r#"tell AwaitingConfirmation "Shall I unlock front door?""#);
+}
+
+#[test]
+fn turns_of_one_conversation_go_one_after_another_and_see_each_other() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, in_conversation("a", "c")));
+    assert_snapshot!(lines(&agent.step(happened(2, in_conversation("b", "c")))), @"");
+    let next = agent.step(generated(3, 0, vec![words("hello")]));
+    assert_snapshot!(lines(&next), @r#"
+    finish a Succeeded "Hello"
+    tell Thinking
+    generate turn-1 CallsOrText
+    "#);
+    let hob_agent::Effect::Generate(order) = &next.effects[2] else { panic!("a generation") };
+    assert_eq!(order.prompt.messages.len(), 3, "the first turn's two messages, and the new one");
+}
+
+#[test]
+fn a_rule_acts_without_the_model_and_leaves_an_inbox_entry() {
+    let mut agent = agent(json!([
+        {"name": "dusk", "topic": "sun", "when": {"equals": "down"}, "do": {"call": {"tool": "turn_on", "args": {"device": "lamp"}}}},
+    ]));
+    let message = |payload: &str| Step {
+        at: UnixMs(5),
+        input: Input::Happened(hob_events::Event {
+            at: UnixMs(5),
+            kind: hob_events::EventKind::Message { topic: "sun".into(), payload: payload.into(), retained: false },
+        }),
+    };
+    assert_eq!(agent.step(message("up")), hob_agent::Decisions::default());
+    let fired = agent.step(message("down"));
+    assert_snapshot!(lines(&fired), @r#"
+    tell Executing
+    call turn_on {"device":"lamp"}
+    "#);
+    assert!(matches!(&fired.records[0], Record::Accepted { command } if command.id.as_str() == "rule-0"));
+}
+
+#[test]
+fn after_a_crash_only_what_may_happen_twice_is_begun_anew() {
+    let mut agent = agent(json!([]));
+    let left = |id: &str, tool: &str, idempotent| Unfinished {
+        command: text(id),
+        turn: Some(TurnId(7)),
+        calls: vec![hob_agent::restore::UnfinishedCall {
+            id: hob_events::CallId { turn: TurnId(7), index: 0 },
+            tool: ToolName::new(tool).unwrap(),
+            args: json!({"device": "lamp"}).as_object().unwrap().clone(),
+            idempotent,
+            receipt: None,
+            actions: Vec::new(),
+        }],
+    };
+    let restored = agent.restore(UnixMs(9), Vec::new(), vec![left("a", "toggle", false), left("b", "turn_on", true)]);
+    assert_snapshot!(lines(&restored), @r#"
+    finish a Failed [interrupted] "I cannot tell whether this happened: toggle lamp."
+    tell Thinking
+    generate turn-0 CallsOrText
+    "#);
+}
+
+#[test]
+fn a_tool_that_does_not_come_back_ends_the_turn_with_its_outcome_unknown() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    agent.step(generated(2, 0, vec![call("toggle", "lamp", 1.0)]));
+    let over = agent.step(wake(200_000));
+    assert!(lines(&over).contains("finish a Failed [deadline]"), "{}", lines(&over));
+    let unknown =
+        |record: &Record| matches!(record, Record::Receipt { receipt, .. } if receipt.outcome == Outcome::Unknown);
+    assert!(over.records.iter().any(unknown));
+}
