@@ -8,6 +8,8 @@
 //! Read [`agent`] first, then [`gate`]; [`turn`] holds what one turn remembers, [`reply`] what is said.
 
 pub mod agent;
+mod calls;
+mod ending;
 pub mod gate;
 pub mod prompt;
 pub mod reply;
@@ -19,6 +21,7 @@ mod target;
 pub mod turn;
 
 pub use agent::Agent;
+pub use calls::source_word;
 pub use gate::{Gate, Verdict};
 pub use restore::Unfinished;
 pub use rules::{Rule, RuleAction, Rules};

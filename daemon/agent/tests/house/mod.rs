@@ -1,5 +1,11 @@
 //! A small house for the agent's tests: tools, devices, and the agent's side of the talk in short forms.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::allow_attributes,
+    reason = "each test file uses a part of it, and a house that cannot be built is a failed test"
+)]
 
 use hob_agent::{Agent, AgentSettings, Decisions, Effect, Input, Rules, Step};
 use hob_events::{
