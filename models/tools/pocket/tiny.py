@@ -1,0 +1,58 @@
+"""A folder of the published layout with random weights, small enough to lie in the repository as a test fixture.
+
+Everything a real folder has is there, and every special case of the architecture: both kinds of layer, shared caches,
+the double-wide layers above them, per-layer inputs, the soft cap. It writes nonsense, the same nonsense each time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from . import export, folder, layout, quantize, tokenizer
+from .model import Pocket, Shape
+
+SEED = 20261124
+MERGES = 64
+SIZES = {"hidden": 32, "inter": 16, "pattern": "SFSF", "kv_shared": 2, "heads": 2, "head_dim": 8, "global_head_dim": 16}
+SIZES |= {"ple": 8, "window": 16}
+TOOLS = Path(__file__).parent / "tools.json"
+
+
+def texts() -> list[str]:
+    """Descriptions of the shipped tools: enough English for a few merges."""
+    return [f"{tool['name']} {tool['description']}" for tool in json.loads(TOOLS.read_text())]
+
+
+def checkpoint(out: Path) -> None:
+    """A random Transformers checkpoint whose norms and scalars differ from one, so that none can be forgotten."""
+    source = out / "tokenizer" / "tokenizer.json"
+    words = tokenizer.build(texts(), [], [], MERGES, source)
+    torch.manual_seed(SEED)
+    model = Pocket(Shape(vocab=words.get_vocab_size(), **SIZES))
+    with torch.no_grad():
+        for name, tensor in model.state_dict().items():
+            if tensor.ndim == 1:
+                tensor.mul_(1 + 0.2 * torch.randn_like(tensor))
+    folder.save(model, source, out)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Make the tiny random folder that unit tests open."
+    parser.add_argument("--out", type=Path, required=True)
+
+
+def run(args: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        checkpoint(Path(scratch))
+        shutil.rmtree(args.out / "onnx", ignore_errors=True)
+        export.export(Path(scratch), args.out)
+    quantize.quantize(args.out, layout.Q4)
+    size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
+    print(f"{args.out}: {size:,} bytes, {Tokenizer.from_file(str(args.out / 'tokenizer.json')).get_vocab_size()} tokens")
