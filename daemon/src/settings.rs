@@ -1,0 +1,420 @@
+//! The owner's settings: one file, every key with a default, checked once before anything starts.
+//!
+//! `configs/hob.toml` documents every key. `HOB_<SECTION>__<KEY>` in the environment wins over the file. A key that
+//! nothing reads is an error that names the nearest one, so that a misspelt setting is not silently the default.
+
+use config::{Config, Environment, File, FileFormat};
+use hob_agent::{AgentSettings, Rules};
+use hob_events::{CommandLimits, NodeName};
+use serde::Deserialize;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+/// Where the settings are looked for when no file is named.
+pub const DEFAULT_FILE: &str = "/etc/hob/hob.toml";
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadSettingsError {
+    /// The file is not there.
+    #[error("there are no settings at {path}: copy configs/hob.toml there, or name a file with --config")]
+    Missing {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The file, or a variable, is not understood.
+    #[error("the settings in {path} are not understood: {reason}")]
+    Wrong {
+        /// Which file.
+        path: PathBuf,
+        /// Which key, and why.
+        reason: String,
+    },
+}
+
+/// Everything the owner can set.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+pub struct Settings {
+    /// The board as others see it.
+    pub node: Node,
+    /// Which model, and how it decodes.
+    pub model: Model,
+    /// The library that runs the model.
+    pub onnx: Onnx,
+    /// Bounds on turns.
+    pub agent: AgentSettings,
+    /// The broker.
+    pub mqtt: Mqtt,
+    /// The control socket.
+    pub doors: Doors,
+    /// Where plugins, grants and compiled code lie.
+    pub plugins: Plugins,
+    /// The inventory.
+    pub devices: Inventory,
+    /// What is remembered, and for how long.
+    pub state: State,
+    /// Bounds on commands.
+    pub commands: CommandLimits,
+    /// What is logged, and where to.
+    pub log: Log,
+    /// The owner's answers to messages, in order.
+    pub rule: Rules,
+}
+
+/// The board as others see it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Node {
+    /// The second level of every topic.
+    pub name: NodeName,
+}
+
+impl Default for Node {
+    fn default() -> Self {
+        Self { name: NodeName::lossy("hob") }
+    }
+}
+
+/// Which model, and how it decodes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Model {
+    /// A folder of the published layout.
+    pub folder: PathBuf,
+    /// `fp32`, `fp16`, `q4`, `q4f16` or `quantized`; empty for the first that is there.
+    pub variant: String,
+    /// Most tokens of prompt and answer together.
+    pub context_tokens: usize,
+    /// Prompt tokens run at once; a deadline or a cancellation is noticed between two of them.
+    pub chunk_tokens: usize,
+    /// KV slots: prompts that are remembered side by side.
+    pub slots: usize,
+    /// Threads; 0 for as many as the board and its limits give.
+    pub threads: usize,
+    /// Generations that may wait.
+    pub queue: usize,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self {
+            folder: "/usr/share/hob/models/pocket".into(),
+            variant: String::new(),
+            context_tokens: 4096,
+            chunk_tokens: 256,
+            slots: 2,
+            threads: 0,
+            queue: 8,
+            sampling: Sampling::default(),
+        }
+    }
+}
+
+/// How the next token is chosen. A temperature of 0 takes the likeliest.
+#[derive(Debug, Clone, Copy, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Sampling {
+    /// 0 is greedy.
+    pub temperature: f32,
+    /// Only the likeliest so many; 0 for all.
+    pub top_k: usize,
+    /// Only the likeliest that make up this share; 0 for all.
+    pub top_p: f32,
+    /// Only those with at least this share of the likeliest's probability; 0 for all.
+    pub min_p: f32,
+    /// The same seed gives the same choices.
+    pub seed: u64,
+}
+
+/// The library that runs the model.
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct Onnx {
+    /// `libonnxruntime.so`; none to look beside the binary, then in `/usr/lib/hob`.
+    pub library: Option<PathBuf>,
+}
+
+/// The broker.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Mqtt {
+    /// Without a broker, hob still answers on its socket.
+    pub enabled: bool,
+    /// The broker's name or address.
+    pub host: String,
+    /// Its port.
+    pub port: u16,
+    /// How hob calls itself to the broker; empty for `hob-<node>`.
+    pub client_id: String,
+    /// A user name, when the broker asks for one.
+    pub username: Option<String>,
+    /// A file that holds the password and nothing else.
+    pub password_file: Option<PathBuf>,
+    /// Seconds of silence after which the connection is tested.
+    pub keep_alive_s: u16,
+    /// How long the broker keeps the session while hob is away.
+    pub session_expiry_s: u32,
+    /// The largest packet either way.
+    pub max_packet_bytes: u32,
+    /// Messages that may wait while the broker is away; the oldest status goes first.
+    pub queue: usize,
+}
+
+impl Default for Mqtt {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            host: "127.0.0.1".into(),
+            port: 1883,
+            client_id: String::new(),
+            username: None,
+            password_file: None,
+            keep_alive_s: 30,
+            session_expiry_s: 24 * 60 * 60,
+            max_packet_bytes: 1024 * 1024,
+            queue: 256,
+        }
+    }
+}
+
+/// The control socket.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Doors {
+    /// Where it lies.
+    pub socket: PathBuf,
+    /// User ids that may use it besides root and hob's own.
+    pub allow_uids: Vec<u32>,
+}
+
+impl Default for Doors {
+    fn default() -> Self {
+        Self { socket: "/run/hob/control.sock".into(), allow_uids: Vec::new() }
+    }
+}
+
+/// Where plugins, grants and compiled code lie.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Plugins {
+    /// Installed packages.
+    pub folder: PathBuf,
+    /// The owner's grants, one file a plugin.
+    pub grants: PathBuf,
+    /// Compiled components; may be emptied at any time.
+    pub cache: PathBuf,
+    /// Calls that run at the same time, over all plugins.
+    pub calls_at_once: usize,
+}
+
+impl Default for Plugins {
+    fn default() -> Self {
+        Self {
+            folder: "/var/lib/hob/plugins".into(),
+            grants: "/etc/hob/grants".into(),
+            cache: "/var/cache/hob/plugins".into(),
+            calls_at_once: 4,
+        }
+    }
+}
+
+/// The inventory.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Inventory {
+    /// The file that lists the devices.
+    pub file: PathBuf,
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self { file: "/etc/hob/devices.toml".into() }
+    }
+}
+
+/// What is remembered, and for how long.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct State {
+    /// The database.
+    pub folder: PathBuf,
+    /// Final results kept, so that a repeated command is answered and not run again.
+    pub finals: usize,
+    /// Days they are kept.
+    pub finals_days: u32,
+    /// Lines of the audit log kept; the chain stays whole.
+    pub audit_lines: usize,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self { folder: "/var/lib/hob/state".into(), finals: 10_000, finals_days: 7, audit_lines: 100_000 }
+    }
+}
+
+/// What is logged, and where to.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// A filter as tracing has it: `info`, `hob=debug,warn`.
+    pub filter: String,
+    /// Where to.
+    pub to: LogTarget,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { filter: "info".into(), to: LogTarget::Auto }
+    }
+}
+
+/// Where log lines go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogTarget {
+    /// journald under systemd, else stderr.
+    Auto,
+    /// journald.
+    Journald,
+    /// stderr.
+    Stderr,
+}
+
+impl Settings {
+    /// Reads the file and the environment. Paths in the file count from the file's own folder.
+    ///
+    /// # Errors
+    /// [`ReadSettingsError`], naming the file and the key.
+    pub fn read(path: &Path) -> Result<Self, ReadSettingsError> {
+        Self::read_with(path, std::env::vars().collect())
+    }
+
+    fn read_with(path: &Path, variables: HashMap<String, String>) -> Result<Self, ReadSettingsError> {
+        if !path.exists() {
+            return Err(ReadSettingsError::Missing { path: path.to_owned() });
+        }
+        // Only HOB_SECTION__KEY is a setting: other HOB_ variables belong to scripts.
+        let ours = variables.into_iter().filter(|(name, _)| name.starts_with("HOB_") && name.contains("__")).collect();
+        let environment =
+            Environment::with_prefix("HOB").prefix_separator("_").separator("__").try_parsing(true).source(Some(ours));
+        let wrong = |error: config::ConfigError| ReadSettingsError::Wrong {
+            path: path.to_owned(),
+            reason: with_nearest_key(&error.to_string()),
+        };
+        let read = Config::builder()
+            .add_source(File::from(path).format(FileFormat::Toml))
+            .add_source(environment)
+            .build()
+            .map_err(wrong)?;
+        let mut settings: Self = read.try_deserialize().map_err(wrong)?;
+        settings.take_paths_from(path.parent().unwrap_or(Path::new(".")));
+        settings.check(path)?;
+        Ok(settings)
+    }
+
+    fn take_paths_from(&mut self, folder: &Path) {
+        let paths = [
+            &mut self.model.folder,
+            &mut self.doors.socket,
+            &mut self.plugins.folder,
+            &mut self.plugins.grants,
+            &mut self.plugins.cache,
+            &mut self.devices.file,
+            &mut self.state.folder,
+        ];
+        for path in paths.into_iter().chain(&mut self.onnx.library).chain(&mut self.mqtt.password_file) {
+            // Joining an absolute path gives that path.
+            *path = folder.join(&*path);
+        }
+    }
+
+    fn check(&self, path: &Path) -> Result<(), ReadSettingsError> {
+        let bounds = [
+            ("agent.turns_at_once", self.agent.turns_at_once),
+            ("agent.backlog", self.agent.backlog),
+            ("model.slots", self.model.slots),
+            ("model.chunk_tokens", self.model.chunk_tokens),
+            ("model.queue", self.model.queue),
+            ("mqtt.queue", self.mqtt.queue),
+            ("plugins.calls_at_once", self.plugins.calls_at_once),
+            ("state.finals", self.state.finals),
+        ];
+        let zero = bounds.into_iter().find(|(_, bound)| *bound == 0).map(|(key, _)| key);
+        if let Some(key) = zero {
+            let reason = format!("{key} must be at least 1");
+            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
+        }
+        if self.model.queue < self.agent.turns_at_once {
+            // The driver hands generations over without waiting: the queue must hold what the agent can have open.
+            let reason = "model.queue must be at least agent.turns_at_once".to_owned();
+            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
+        }
+        Ok(())
+    }
+}
+
+/// Adds the nearest known key to serde's message about an unknown one.
+#[must_use]
+pub fn with_nearest_key(message: &str) -> String {
+    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
+    let Some((unknown, known)) = quoted.split_first() else { return message.to_owned() };
+    if !message.contains("unknown field") && !message.contains("unknown variant") {
+        return message.to_owned();
+    }
+    let near = |key: &&&str| strsim::damerau_levenshtein(unknown, key);
+    match known.iter().min_by_key(near).filter(|key| near(key) <= 3) {
+        Some(nearest) => format!("{message}; did you mean `{nearest}`?"),
+        None => message.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+
+    fn read(text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hob.toml");
+        std::fs::write(&path, text).unwrap();
+        let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Settings::read_with(&path, variables)
+            .map_err(|error| error.to_string().replace(&*folder.path().to_string_lossy(), "<folder>"))
+    }
+
+    #[test]
+    fn an_empty_file_is_all_defaults_and_the_environment_wins() {
+        let settings = read("[mqtt]\nport = 1", &[("HOB_MQTT__PORT", "2"), ("HOB_ONNX_LIBRARY", "/x")]).unwrap();
+        assert_eq!(settings.mqtt.port, 2);
+        assert_eq!(settings.agent, AgentSettings::default());
+    }
+
+    #[test]
+    fn paths_count_from_the_file() {
+        let settings = read("[model]\nfolder = 'm'\n[state]\nfolder = '/abs'", &[]).unwrap();
+        assert!(settings.model.folder.is_absolute() && settings.model.folder.ends_with("m"));
+        assert_eq!(settings.state.folder, Path::new("/abs"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_the_nearest_key() {
+        assert_snapshot!(read("[mqtt]\nprot = 1", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: unknown field `prot`, expected one of `enabled`, `host`, `port`, `client_id`, `username`, `password_file`, `keep_alive_s`, `session_expiry_s`, `max_packet_bytes`, `queue` for key `mqtt`; did you mean `port`?");
+        assert_snapshot!(read("[agent]\nbacklog = 0", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: agent.backlog must be at least 1");
+        assert_snapshot!(read("[node]\nname = 'a/b'", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: '/' cannot be part of an identifier: use letters, digits, '_', '-', '.' and ':' for key `node.name`");
+        assert_snapshot!(read("[[rule]]\nname='x'\ntopic='a'\ndo='ignor'", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: enum RuleAction does not have variant constructor ignor for key `rule[0]do`");
+        assert_snapshot!(read("[mqtt]\nport = 'x'", &[]).unwrap_err(), @r#"the settings in <folder>/hob.toml are not understood: invalid type: string "x", expected an integer for key `mqtt.port` in ../../..<folder>/hob.toml"#);
+    }
+
+    #[test]
+    fn the_shipped_file_sets_every_key_to_what_it_is_without_it() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/hob.toml");
+        let shipped = Settings::read_with(&path, HashMap::new()).unwrap();
+        let mut plain = Settings::default();
+        plain.take_paths_from(path.parent().unwrap());
+        assert_eq!(format!("{shipped:#?}"), format!("{plain:#?}"));
+    }
+}
