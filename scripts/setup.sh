@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Brings what the machine lacks for building, testing and showing hob. Every make target calls it with the parts that it
+# needs; it says nothing when nothing is missing, and changes nothing outside .cache but Debian packages and rustup targets.
+#
+#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [nextest] [deny] [boot]     (none: all but boot)
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+RUST_AT_LEAST=1.95
+NEXTEST=0.9.151     # builds with Rust 1.91 and later
+DENY=0.20.2         # builds with Rust 1.88 and later
+ONNXRUNTIME=1.32.0  # the wheel carries the library, compiled for glibc 2.28 and later, with the CPU provider
+
+say() { echo "setup: $*" >&2; }
+fail() { say "$1"; shift; for line in "$@"; do say "  $line"; done; exit 1; }
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else
+        fail "root rights are needed for: $*" "run it as root yourself, then call make again"
+    fi
+}
+
+rust() {
+    local how="install it from https://rustup.rs, or update it with: rustup update stable"
+    command -v cargo >/dev/null || fail "Rust is missing (hob needs $RUST_AT_LEAST or later)" "$how"
+    local found; found=$(rustc --version | cut -d' ' -f2)
+    [ "$(printf '%s\n' "$RUST_AT_LEAST" "$found" | sort -V | head -n1)" = "$RUST_AT_LEAST" ] ||
+        fail "Rust $found is too old (hob needs $RUST_AT_LEAST or later)" "$how"
+}
+
+# Debian packages, each asked for by what it brings, so that a machine that has the thing from elsewhere is left alone.
+packages() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    [ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null || missing+=(mosquitto)
+    command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
+    python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
+    install_packages "${missing[@]}"
+}
+
+# For `make test-systemd`: a small Debian to boot, and what boots it.
+boot() {
+    local missing=()
+    command -v debootstrap >/dev/null || missing+=(debootstrap)
+    command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
+    command -v systemd-analyze >/dev/null || missing+=(systemd)
+    install_packages "${missing[@]}"
+}
+
+install_packages() {
+    [ $# -gt 0 ] || return 0
+    command -v apt-get >/dev/null ||
+        fail "these are missing: $*" "the names are Debian's; install their like with your own package manager"
+    say "installing Debian packages: $*"
+    as_root apt-get update -qq || fail "apt-get update failed" "look at its message above; is the network up?"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+        fail "apt-get could not install: $*" "look at its message above, then call make again"
+}
+
+wasm() {
+    command -v rustup >/dev/null || return 0
+    [ ! -d "$(rustc --print sysroot)/lib/rustlib/wasm32-wasip2" ] || return 0
+    say "adding the Rust target wasm32-wasip2 for the plugins"
+    rustup target add wasm32-wasip2 >&2 ||
+        say "rustup has no such target to give; scripts/build-plugins.sh will use Debian's compiler instead"
+}
+
+# Makes NAME out of crate CRATE at VERSION into .cache/bin, unless one is on the path already.
+cargo_tool() {
+    local crate=$1 version=$2
+    command -v "$crate" >/dev/null || [ -x ".cache/bin/$crate" ] && return 0
+    say "building $crate $version (once; several minutes on two cores)"
+    cargo install --quiet --locked --root .cache --target-dir .cache/tools-build "$crate@$version" >&2 ||
+        fail "$crate could not be built" "look at the message above; a $crate of your own on the path is used as well"
+    rm -rf .cache/tools-build
+}
+
+nextest() { cargo_tool cargo-nextest "$NEXTEST"; }
+deny() { cargo_tool cargo-deny "$DENY"; }
+
+# One file out of the Python wheel: the same build on every machine, checked against the sums written here.
+onnxruntime() {
+    local folder=.cache/onnxruntime library=libonnxruntime.so.$ONNXRUNTIME machine sum
+    machine=$(uname -m)
+    case $machine in
+        x86_64) sum=5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d ;;
+        aarch64) sum=2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c ;;
+        *) fail "no ONNX Runtime is pinned for $machine" "name your own with [onnx] library in the settings" ;;
+    esac
+    [ ! -s "$folder/$library" ] || return 0
+    say "fetching ONNX Runtime $ONNXRUNTIME (28 MB)"
+    rm -rf "$folder"
+    mkdir -p "$folder/wheel"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
+        --implementation cp --abi cp311 --platform "manylinux_2_28_$machine" --dest "$folder/wheel" \
+        "onnxruntime==$ONNXRUNTIME" >&2 ||
+        fail "ONNX Runtime could not be fetched" "look at pip's message above, then call make again"
+    local wheel; wheel=$(echo "$folder"/wheel/*.whl)
+    echo "$sum  $wheel" | sha256sum --check --quiet - >&2 ||
+        fail "the fetched ONNX Runtime is not the one that was pinned" "it was left at $wheel and is not used"
+    python3 - "$wheel" "onnxruntime/capi/$library" "$folder/$library.part" <<'PYTHON'
+import shutil, sys, zipfile
+wheel, member, target = sys.argv[1:]
+with zipfile.ZipFile(wheel).open(member) as source, open(target, "wb") as out:
+    shutil.copyfileobj(source, out)
+PYTHON
+    # The last step makes it whole: a fetch that was cut off is begun again.
+    mv "$folder/$library.part" "$folder/$library"
+    rm -rf "$folder/wheel"
+}
+
+mkdir -p .cache
+# Two targets at once must not install over each other.
+exec 9>.cache/setup.lock
+flock 9
+
+[ $# -gt 0 ] || set -- rust packages wasm onnxruntime nextest deny
+for part in "$@"; do
+    case $part in
+        rust | packages | wasm | onnxruntime | nextest | deny | boot) "$part" ;;
+        *) fail "there is no part \"$part\"" "the head of scripts/setup.sh lists them" ;;
+    esac
+done
