@@ -4,4 +4,7 @@
 //! place where stages meet; [`cli`] is what the binary offers. `main.rs` holds the exit codes.
 
 pub mod devices;
+pub mod exit;
 pub mod settings;
+pub mod supervisor;
+pub mod telemetry;

@@ -406,7 +406,7 @@ mod tests {
         assert_snapshot!(read("[agent]\nbacklog = 0", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: agent.backlog must be at least 1");
         assert_snapshot!(read("[node]\nname = 'a/b'", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: '/' cannot be part of an identifier: use letters, digits, '_', '-', '.' and ':' for key `node.name`");
         assert_snapshot!(read("[[rule]]\nname='x'\ntopic='a'\ndo='ignor'", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: enum RuleAction does not have variant constructor ignor for key `rule[0]do`");
-        assert_snapshot!(read("[mqtt]\nport = 'x'", &[]).unwrap_err(), @r#"the settings in <folder>/hob.toml are not understood: invalid type: string "x", expected an integer for key `mqtt.port` in ../../..<folder>/hob.toml"#);
+        assert!(read("[mqtt]\nport = 'x'", &[]).unwrap_err().contains("expected an integer for key `mqtt.port`"));
     }
 
     #[test]
