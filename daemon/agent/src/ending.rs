@@ -147,10 +147,6 @@ fn error(code: &str, message: String) -> ErrorReport {
 fn conclude(at: UnixMs, source: Source, result: CommandResult, out: &mut Decisions) {
     let kind = AuditKind::Finished { command: result.id.clone(), status: result.status, speech: result.speech.clone() };
     audit(at, kind, out);
-    let correlation = match &source {
-        Source::Mqtt { correlation, .. } => correlation.clone(),
-        Source::Socket { .. } | Source::Rule { .. } => None,
-    };
-    out.record(Record::Final { result: result.clone(), correlation });
+    out.record(Record::Final { result: result.clone(), source: source.clone() });
     out.effect(Effect::Finish { result, source });
 }

@@ -171,7 +171,7 @@ impl World {
                 return;
             }
         }
-        panic!("the agent never comes to rest");
+        unreachable!("the agent never comes to rest");
     }
 }
 

@@ -10,7 +10,7 @@ use serde_json::json;
 
 fn answer(at: u64, command: &str, yes: bool) -> Step {
     let source = Source::Socket { uid: 0 };
-    Step { at: UnixMs(at), input: Input::Answered { command: CommandId::new(command).unwrap(), yes, source } }
+    Step { at: UnixMs(at), input: Input::Answered { command: CommandId::lossy(command), yes, source } }
 }
 
 fn wake(at: u64) -> Step {

@@ -1,6 +1,6 @@
 //! What is written down: records go to disk before the effects they describe are let go.
 
-use crate::command::Command;
+use crate::command::{Command, Source};
 use crate::conversation::Message;
 use crate::device::{DeviceAction, DeviceState};
 use crate::ids::{CallId, CommandId, ConversationId, ToolName, TurnId, UnixMs};
@@ -70,8 +70,14 @@ pub enum Record {
     Final {
         /// The result.
         result: CommandResult,
-        /// Correlation data by which a repeat may be known, when the sender gave some.
-        correlation: Option<Vec<u8>>,
+        /// Who is to be told. Kept until `Told`, so that a result is told even when hob goes away in between; its
+        /// correlation data, where it has some, is a second name by which a repeated command is known.
+        source: Source,
+    },
+    /// The broker, or the peer on the socket, has taken a command's final result.
+    Told {
+        /// The command.
+        command: CommandId,
     },
     /// A conversation as it stands now.
     Conversation {
