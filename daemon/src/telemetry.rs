@@ -41,6 +41,6 @@ pub fn start(log: &Log) -> Result<(), StartLogError> {
         None => fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal()).boxed(),
     };
     // A second start, in tests, keeps the first.
-    let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
+    tracing_subscriber::registry().with(filter).with(layer).try_init().ok();
     Ok(())
 }
