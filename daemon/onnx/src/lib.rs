@@ -1,1 +1,26 @@
-//! (room to be furnished)
+//! The one owner of ONNX Runtime: its shared library, its environment, its sessions.
+//!
+//! [`Runtime::open`] loads the library, [`Session::open`] loads a graph and tells what goes in and comes out,
+//! [`Session::run`] runs it on named [`Tensor`]s, and a [`Stop`] ends a run from another thread. Nothing here knows what
+//! a graph is for: token ids, caches and pictures are the callers' business, and those are `hob-model` and `hob-senses`.
+//! No other crate of hob names `ort`.
+
+mod cpus;
+mod library;
+mod locate;
+mod port;
+mod provider;
+mod session;
+mod settings;
+mod stop;
+mod tensor;
+
+pub use cpus::usable_cpus;
+pub use library::{MIN_VERSION, OpenLibraryError, Runtime};
+pub use locate::{LIBRARY_VARIABLE, find_library};
+pub use port::{Dim, Port};
+pub use provider::{Provider, UnknownProvider};
+pub use session::{OpenSessionError, RunError, Session};
+pub use settings::SessionSettings;
+pub use stop::Stop;
+pub use tensor::{Element, Tensor, TensorError};

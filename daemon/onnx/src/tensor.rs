@@ -1,0 +1,195 @@
+//! Named inputs and outputs: blocks of numbers with a shape.
+
+use ort::memory::Allocator;
+use ort::value::{DynTensor, TensorElementType};
+use std::fmt;
+
+/// What a tensor holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Element {
+    /// Single precision.
+    F32,
+    /// Half precision.
+    F16,
+    /// 64-bit integers.
+    I64,
+    /// 32-bit integers.
+    I32,
+    /// Truth values.
+    Bool,
+    /// Something that hob feeds to no graph.
+    Other,
+}
+
+/// What hob knows, by ONNX Runtime's names.
+const KNOWN: [(Element, TensorElementType); 5] = [
+    (Element::F32, TensorElementType::Float32),
+    (Element::F16, TensorElementType::Float16),
+    (Element::I64, TensorElementType::Int64),
+    (Element::I32, TensorElementType::Int32),
+    (Element::Bool, TensorElementType::Bool),
+];
+
+impl From<TensorElementType> for Element {
+    fn from(kind: TensorElementType) -> Self {
+        KNOWN.iter().find(|(_, known)| *known == kind).map_or(Self::Other, |(element, _)| *element)
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::I64 => "i64",
+            Self::I32 => "i32",
+            Self::Bool => "bool",
+            Self::Other => "other",
+        })
+    }
+}
+
+/// Why a tensor could not be made, cut or read.
+#[derive(Debug, thiserror::Error)]
+pub enum TensorError {
+    /// The shape and the data do not fit, or there is no memory.
+    #[error("a tensor of shape {shape:?} cannot be made: {reason}")]
+    Make {
+        /// The shape.
+        shape: Vec<usize>,
+        /// What ONNX Runtime says.
+        reason: String,
+    },
+    /// Not this type, or not with so many dimensions.
+    #[error("{found} of shape {shape:?} cannot be used as {wanted}")]
+    Unfit {
+        /// What it holds.
+        found: Element,
+        /// Its shape.
+        shape: Vec<usize>,
+        /// What it should have been.
+        wanted: &'static str,
+    },
+}
+
+/// A block of numbers in memory that ONNX Runtime reads without copying. What a run gives back can be what the next run
+/// is given.
+#[derive(Debug)]
+pub struct Tensor {
+    pub(crate) value: DynTensor,
+}
+
+impl Tensor {
+    /// 64-bit integers. An empty shape makes a scalar of the one number.
+    ///
+    /// # Errors
+    /// [`TensorError::Make`] when the shape asks for another count of numbers.
+    pub fn i64(shape: &[usize], data: Vec<i64>) -> Result<Self, TensorError> {
+        let made = ort::value::Tensor::from_array((shape, data)).map_err(|error| unmade(shape, &error))?;
+        Ok(Self { value: made.upcast() })
+    }
+
+    /// Single precision numbers, row by row.
+    ///
+    /// # Errors
+    /// [`TensorError::Make`] when the shape asks for another count of numbers.
+    pub fn f32(shape: &[usize], data: Vec<f32>) -> Result<Self, TensorError> {
+        let made = ort::value::Tensor::from_array((shape, data)).map_err(|error| unmade(shape, &error))?;
+        Ok(Self { value: made.upcast() })
+    }
+
+    /// Zeros of the given kind; with a dimension of length zero, an empty tensor.
+    ///
+    /// # Errors
+    /// [`TensorError::Unfit`] for [`Element::Other`], [`TensorError::Make`] when there is no memory.
+    pub fn zeros(element: Element, shape: &[usize]) -> Result<Self, TensorError> {
+        let Some((_, kind)) = KNOWN.iter().find(|(known, _)| *known == element) else {
+            return Err(TensorError::Unfit { found: element, shape: shape.to_vec(), wanted: "an input" });
+        };
+        let made = DynTensor::new(&Allocator::default(), *kind, shape).map_err(|error| unmade(shape, &error))?;
+        Ok(Self { value: made })
+    }
+
+    /// What it holds.
+    #[must_use]
+    pub fn element(&self) -> Element {
+        (*self.value.data_type()).into()
+    }
+
+    /// Its dimensions.
+    #[must_use]
+    pub fn shape(&self) -> Vec<usize> {
+        self.value.shape().iter().map(|dim| usize::try_from(*dim).unwrap_or(0)).collect()
+    }
+
+    /// The last `rows` rows of the last dimension's width, in single precision, one after another: of shape
+    /// `[…, S, W]` the last `rows` of `S`, for a leading batch of one.
+    ///
+    /// # Errors
+    /// [`TensorError::Unfit`] when it holds no floating point numbers or fewer rows.
+    pub fn last_rows(&self, rows: usize) -> Result<Vec<f32>, TensorError> {
+        let width = self.shape().last().copied().unwrap_or(1);
+        let wanted = rows * width;
+        let tail = |length: usize| length.checked_sub(wanted).ok_or_else(|| self.unfit("so many rows"));
+        match self.element() {
+            Element::F32 => {
+                let (_, data) = self.value.try_extract_tensor::<f32>().map_err(|_| self.unfit("f32"))?;
+                Ok(data.iter().skip(tail(data.len())?).copied().collect())
+            }
+            Element::F16 => {
+                let (_, data) = self.value.try_extract_tensor::<half::f16>().map_err(|_| self.unfit("f16"))?;
+                Ok(data.iter().skip(tail(data.len())?).map(|number| number.to_f32()).collect())
+            }
+            Element::I64 | Element::I32 | Element::Bool | Element::Other => Err(self.unfit("floating point numbers")),
+        }
+    }
+
+    /// A copy of the first `length` entries along `axis`; the other dimensions stay whole.
+    ///
+    /// # Errors
+    /// [`TensorError::Unfit`] when it holds no floating point numbers or is shorter than that.
+    pub fn front(&self, axis: usize, length: usize) -> Result<Self, TensorError> {
+        let mut shape = self.shape();
+        let Some(whole) = shape.get(axis).copied().filter(|whole| length <= *whole) else {
+            return Err(self.unfit("a longer tensor"));
+        };
+        let inner: usize = shape.iter().skip(axis + 1).product();
+        if let Some(dim) = shape.get_mut(axis) {
+            *dim = length;
+        }
+        let mut cut = Self::zeros(self.element(), &shape)?;
+        if cut.value.shape().num_elements() == 0 {
+            return Ok(cut); // an empty tensor has no memory to look at
+        }
+        match self.element() {
+            Element::F32 => copy_front::<f32>(self, &mut cut, whole * inner, length * inner)?,
+            Element::F16 => copy_front::<half::f16>(self, &mut cut, whole * inner, length * inner)?,
+            Element::I64 | Element::I32 | Element::Bool | Element::Other => {
+                return Err(self.unfit("floating point numbers"));
+            }
+        }
+        Ok(cut)
+    }
+
+    fn unfit(&self, wanted: &'static str) -> TensorError {
+        TensorError::Unfit { found: self.element(), shape: self.shape(), wanted }
+    }
+}
+
+/// Copies the first `kept` of every `block` numbers.
+fn copy_front<T>(from: &Tensor, to: &mut Tensor, block: usize, kept: usize) -> Result<(), TensorError>
+where
+    T: ort::value::PrimitiveTensorElementType + Copy,
+{
+    let (_, source) = from.value.try_extract_tensor::<T>().map_err(|_| from.unfit("this element"))?;
+    let shape = to.shape();
+    let (_, target) = to.value.try_extract_tensor_mut::<T>().map_err(|error| unmade(&shape, &error))?;
+    for (target, source) in target.chunks_exact_mut(kept).zip(source.chunks_exact(block)) {
+        target.copy_from_slice(source.split_at(kept).0);
+    }
+    Ok(())
+}
+
+fn unmade(shape: &[usize], error: &ort::Error) -> TensorError {
+    TensorError::Make { shape: shape.to_vec(), reason: error.to_string() }
+}
