@@ -1,33 +1,81 @@
-"""`python -m pocket COMMAND`: each command is a module of this package with `add_arguments(parser)` and `run(args)`.
-
-Only the chosen module is imported, since some of them load torch.
-"""
+"""`python -m pocket COMMAND`: makes and judges the pocket model. Run it in models/tools."""
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import sys
+from dataclasses import fields
+from pathlib import Path
 
-COMMANDS = {
-    "export": "checkpoint to the published ONNX layout (fp32)",
-    "quantize": "4-bit and 8-bit variants of an exported folder",
-    "tiny": "the tiny random folder that unit tests open",
-}
+EXAMPLES = """examples:
+  python -m pocket data --sessions 2            samples of what training sees
+  python -m pocket tokenizer --work work        work/tokenizer/tokenizer.json
+  python -m pocket train --work work            work/checkpoint.pt and the folder work/pocket (72 minutes)
+  touch work/finish                             ends that run early, with its tail
+  python -m pocket train --work work --resume   goes on after a crash
+  python -m pocket evaluate --folder work/pocket
+  python -m pocket cases --out cases --home-assistant DATA/ha_intents_en_dev.jsonl
+  python -m pocket check --folder work/pocket   template = hand rendering, our logits = transformers'
+"""
 
 
-def main() -> None:
-    listing = "\n".join(f"  {name:12} {purpose}" for name, purpose in COMMANDS.items())
-    parser = argparse.ArgumentParser(
-        prog="pocket", epilog=f"commands:\n{listing}", formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("command", choices=COMMANDS, metavar="COMMAND")
-    command = parser.parse_args(sys.argv[1:2]).command
-    module = importlib.import_module(f"pocket.{command}")
-    options = argparse.ArgumentParser(prog=f"pocket {command}")
-    module.add_arguments(options)
-    module.run(options.parse_args(sys.argv[2:]))
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m pocket", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    add_data(commands)
+    add_tokenizer(commands)
+    add_train(commands)
+    arguments = parser.parse_args()
+    return arguments.run(arguments) or 0
+
+
+def add_data(commands) -> None:
+    command = commands.add_parser("data", help="print samples of the generated data", epilog="example: python -m pocket data --sessions 3 --seed 7")
+    command.add_argument("--sessions", type=int, default=1)
+    command.add_argument("--talks", type=int, default=20)
+    command.add_argument("--seed", type=int, default=1)
+    command.add_argument("--declared", action="store_true", help="show the declared tools too")
+
+    def run(args) -> None:
+        from .corpus import sample
+
+        for text in sample(args.seed, args.sessions, args.talks, args.declared):
+            sys.stdout.write(text + "\n")
+
+    command.set_defaults(run=run)
+
+
+def add_tokenizer(commands) -> None:
+    command = commands.add_parser("tokenizer", help="learn the tokenizer", epilog="example: python -m pocket tokenizer --work work --merges 1500")
+    command.add_argument("--work", type=Path, default=Path("work"))
+    command.add_argument("--merges", type=int, default=1500)
+
+    def run(args) -> None:
+        from .corpus import learn_tokenizer
+
+        made = learn_tokenizer(args.work / "tokenizer", args.merges)
+        sys.stdout.write(f"vocabulary {made.get_vocab_size()}\n")
+
+    command.set_defaults(run=run)
+
+
+def add_train(commands) -> None:
+    from .train import Plan
+
+    command = commands.add_parser("train", help="train the model", epilog="example: nice -n 5 python -m pocket train --work work --minutes 72")
+    command.add_argument("--work", type=Path, default=Path("work"))
+    command.add_argument("--resume", action="store_true", help="go on from work/checkpoint.pt")
+    command.add_argument("--initial", type=Path, help="begin with the weights of this folder")
+    for field in fields(Plan):
+        command.add_argument("--" + field.name.replace("_", "-"), type=type(field.default), default=field.default)
+
+    def run(args) -> None:
+        from .train import train
+
+        train(args.work, Plan(**{field.name: getattr(args, field.name) for field in fields(Plan)}), args.resume, args.initial)
+
+    command.set_defaults(run=run)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

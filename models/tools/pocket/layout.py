@@ -33,7 +33,8 @@ CONFIG_TOKENS = {
 }
 # What Transformers adds to every configuration, or writes in a newer form (`per_layer_config`) than the published one.
 NOT_PUBLISHED = (
-    *("_attn_implementation", "_name_or_path", "per_layer_config", "architectures", "transformers_version", "id2label", "label2id", "problem_type"),
+    *("_attn_implementation", "_name_or_path", "per_layer_config", "architectures", "transformers_version"),
+    *("id2label", "label2id", "problem_type"),
     *("chunk_size_feed_forward", "is_encoder_decoder", "output_attentions", "output_hidden_states", "return_dict"),
 )
 MEDIA_KEYS = ("image_token_id", "audio_token_id", "video_token_id")
@@ -79,6 +80,15 @@ def save(proto: onnx.ModelProto, folder: Path, graph: str, suffix: str = FP32) -
     data.unlink(missing_ok=True)  # onnx appends to an existing file
     onnx.save(proto, path, save_as_external_data=True, location=data.name, size_threshold=1024)
     data.chmod(path.stat().st_mode)  # onnx makes it private
+
+
+def remove_variant(folder: Path, suffix: str) -> None:
+    """Deletes the graphs and weights of a variant, and its line in config.json."""
+    for graph in GRAPHS:
+        path = graph_path(folder, graph, suffix)
+        for file in [path, *path.parent.glob(path.name + "_data*")]:
+            file.unlink(missing_ok=True)
+    write_json(folder / "config.json", with_data_files(folder / "config.json"))
 
 
 def media_tokens(folder: Path) -> dict[str, int | None]:

@@ -1,14 +1,14 @@
-"""Greedy decoding twice: through ONNX Runtime over a folder of the published layout, and through Transformers.
+"""A model run twice: by ONNX Runtime from a folder of the published layout, and by Transformers from a checkpoint.
 
-`compare` sets one against the other; `golden` writes down what Transformers says.
+`golden` writes down what Transformers says, `compare` sets one against the other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import torch
 from transformers import Gemma4ForCausalLM
@@ -16,25 +16,15 @@ from transformers import Gemma4ForCausalLM
 from . import layout
 
 
-@dataclass
-class Run:
-    """What a model wrote after a prompt, and the logits [V] from which it chose each token."""
-
-    tokens: list[int]
-    logits: list[np.ndarray]
-
-
 class OnnxModel:
-    """Both graphs of one variant. `oracle` asks the quantized products for full-precision arithmetic."""
+    """Both graphs of one variant. With `oracle`, quantized products compute in single precision, as PyTorch does."""
 
     def __init__(self, folder: Path, suffix: str = layout.FP32, oracle: bool = False, threads: int = 1):
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        if oracle:
-            options.add_session_config_entry("mlas.qnbit.force_fp32", "1")
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder / "onnx"))
         self.embed, self.decoder = (
-            onnxruntime.InferenceSession(str(layout.graph_path(folder, graph, suffix)), options, ["CPUExecutionProvider"])
+            onnxruntime.InferenceSession(graph_bytes(folder, graph, suffix, oracle), options, ["CPUExecutionProvider"])
             for graph in layout.GRAPHS
         )
         self.caches = [i for i in self.decoder.get_inputs() if i.name.startswith("past_key_values.")]
@@ -43,7 +33,7 @@ class OnnxModel:
         return {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), np.float32) for i in self.caches}
 
     def step(self, ids: list[int], past: dict[str, np.ndarray], keep: int = 1) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Appends ids to a cache. Returns the last `keep` rows of logits (0: all) and the grown cache."""
+        """Appends ids to a cache. Returns the last `keep` rows of logits [keep,V] (0: all) and the grown cache."""
         start = next(iter(past.values())).shape[2]
         embeds, per_layer = self.embed.run(["inputs_embeds", "per_layer_inputs"], {"input_ids": np.array([ids])})
         feeds = {
@@ -56,14 +46,32 @@ class OnnxModel:
         logits, *present = self.decoder.run(None, feeds | past)
         return logits[0], dict(zip(past, present, strict=True))
 
-    def greedy(self, prompt: list[int], limit: int, stops: list[int]) -> Run:
-        run, past, ids = Run([], []), self.empty_cache(), prompt
-        while len(run.tokens) < limit and (not run.tokens or run.tokens[-1] not in stops):
-            rows, past = self.step(ids, past)
-            run.logits.append(rows[-1])
-            run.tokens.append(int(rows[-1].argmax()))
-            ids = run.tokens[-1:]
-        return run
+    def follow(self, prompt: list[int], tokens: list[int]) -> np.ndarray:
+        """The logits [len(tokens),V] from which each of `tokens` would be chosen, decoding one after another."""
+        rows, past, ids = [], self.empty_cache(), prompt
+        for token in tokens:
+            logits, past = self.step(ids, past)
+            rows.append(logits[-1])
+            ids = [token]
+        return np.stack(rows)
+
+    def greedy(self, prompt: list[int], limit: int, stops: list[int]) -> list[int]:
+        """What the model writes after a prompt, up to and with the first stop."""
+        tokens, past, ids = [], self.empty_cache(), prompt
+        while len(tokens) < limit and (not tokens or tokens[-1] not in stops):
+            logits, past = self.step(ids, past)
+            ids = [int(logits[-1].argmax())]
+            tokens += ids
+        return tokens
+
+
+def graph_bytes(folder: Path, graph: str, suffix: str, oracle: bool) -> bytes:
+    """The graph alone; without the leave to round activations to 8 bits, where an oracle is wanted."""
+    proto = onnx.load(layout.graph_path(folder, graph, suffix), load_external_data=False)
+    for node in proto.graph.node if oracle else []:
+        for attribute in [a for a in node.attribute if a.name == "accuracy_level"]:
+            node.attribute.remove(attribute)
+    return proto.SerializeToString()
 
 
 class TorchModel:
@@ -82,12 +90,19 @@ class TorchModel:
                 parameters[name].copy_(torch.from_numpy(array))
 
     @torch.no_grad()
-    def greedy(self, prompt: list[int], limit: int, stops: list[int]) -> Run:
-        run, past, ids = Run([], []), None, prompt
-        while len(run.tokens) < limit and (not run.tokens or run.tokens[-1] not in stops):
+    def greedy(self, prompt: list[int], limit: int) -> tuple[list[int], np.ndarray]:
+        """`limit` tokens after a prompt, stops or not, and the logits [limit,V] they were chosen from."""
+        tokens, rows, past, ids = [], [], None, prompt
+        while len(tokens) < limit:
             out = self.model(input_ids=torch.tensor([ids]), past_key_values=past, use_cache=True, logits_to_keep=1)
             past = out.past_key_values
-            run.logits.append(out.logits[0, -1].numpy())
-            run.tokens.append(int(run.logits[-1].argmax()))
-            ids = run.tokens[-1:]
-        return run
+            rows.append(out.logits[0, -1].numpy())
+            ids = [int(rows[-1].argmax())]
+            tokens += ids
+        return tokens, np.stack(rows)
+
+    @torch.no_grad()
+    def follow(self, prompt: list[int], tokens: list[int]) -> np.ndarray:
+        """The logits [len(tokens),V] from which each of `tokens` would be chosen, in one pass over all of them."""
+        out = self.model(input_ids=torch.tensor([prompt + tokens[:-1]]), use_cache=False, logits_to_keep=len(tokens))
+        return out.logits[0].numpy()

@@ -15,13 +15,17 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
-from . import export, folder, layout, quantize, tokenizer
+from . import export, folder, golden, layout, quantize, tokenizer
 from .model import Pocket, Shape
 
 SEED = 20261124
 MERGES = 64
 SIZES = {"hidden": 32, "inter": 16, "pattern": "SFSF", "kv_shared": 2, "heads": 2, "head_dim": 8, "global_head_dim": 16}
 SIZES |= {"ple": 8, "window": 16}
+SAID = ("on", "lights off", "turn on the kitchen light", "is the front door locked?", "close the blinds halfway")
+SAID += ("add milk to the list", "set the hall to 21 degrees and open the window", "read the list to me")
+LOUD = 2.0
+"""Start of the post-norm weights: quiet layers would leave a tied head repeating the last token for ever."""
 TOOLS = Path(__file__).parent / "tools.json"
 
 
@@ -35,12 +39,19 @@ def checkpoint(out: Path) -> None:
     source = out / "tokenizer" / "tokenizer.json"
     words = tokenizer.build(texts(), [], [], MERGES, source)
     torch.manual_seed(SEED)
-    model = Pocket(Shape(vocab=words.get_vocab_size(), **SIZES))
+    model = Pocket(Shape(vocab=words.get_vocab_size(), **SIZES), post=LOUD)
     with torch.no_grad():
         for name, tensor in model.state_dict().items():
             if tensor.ndim == 1:
                 tensor.mul_(1 + 0.2 * torch.randn_like(tensor))
     folder.save(model, source, out)
+
+
+def prompts(checkpoint: Path) -> list[tuple[str, list[int]]]:
+    """Short turns, most of them longer than the window."""
+    words = Tokenizer.from_file(str(checkpoint / "tokenizer.json"))
+    texts = {said: f"<bos><|turn>user\n{said}<turn|>\n<|turn>model\n" for said in SAID}
+    return [(said, words.encode(text, add_special_tokens=False).ids) for said, text in texts.items()]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    with tempfile.TemporaryDirectory() as scratch:
-        checkpoint(Path(scratch))
+    with tempfile.TemporaryDirectory() as folder_name:
+        scratch = Path(folder_name)
+        checkpoint(scratch)
         shutil.rmtree(args.out / "onnx", ignore_errors=True)
-        export.export(Path(scratch), args.out)
+        export.export(scratch, args.out)
+        golden.write(scratch, args.out / "golden.json", prompts(scratch), len(SAID))
     quantize.quantize(args.out, layout.Q4)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{args.out}: {size:,} bytes, {Tokenizer.from_file(str(args.out / 'tokenizer.json')).get_vocab_size()} tokens")

@@ -1,0 +1,86 @@
+"""What Transformers writes after fixed prompts, token by token: the oracle that the daemon's tests hold the export to.
+
+The file is JSON: `checkpoint` (sha256 of its weights), `steps`, and `cases`, each with `said` (the command, for people),
+`prompt` (token ids), `tokens` (the greedy continuation, `steps` long, running on past any stop) and `first` (the three
+likeliest tokens of the first step as [id, logit]).
+
+A prompt where two tokens come closer than `TIE` at any step is left out: which of them wins is a matter of rounding,
+and an equality test must not depend on it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from random import Random
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from . import prompt
+from .commands import Speaker
+from .homes import make_home
+from .runtime import TorchModel
+
+SEED = 4
+CASES = 64
+STEPS = 24
+TIE = 1e-3
+MOST_DEVICES = 32
+
+
+def prompts(tokenizer: Tokenizer) -> Iterator[tuple[str, list[int]]]:
+    """Endless commands in houses of unseen words: all tools or a few, some of them answered by the tools already."""
+    rng = Random(SEED)
+    while True:
+        home = make_home(rng, rng.randint(3, MOST_DEVICES), evaluation=True)
+        tools = prompt.shipped_tools()
+        if rng.random() < 0.6:
+            tools = [tool for tool in tools if rng.random() < 0.4]
+        turn = Speaker(rng, home, evaluation=True).turn()
+        text = prompt.system_turn(home, "".join(map(prompt.declaration, tools))) + prompt.user_turn(turn)
+        if turn.calls and rng.random() < 0.3:
+            text += prompt.answer(turn) + prompt.responses(turn)
+        yield prompt.user_text(turn), tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def cases(model: TorchModel, asked: Iterable[tuple[str, list[int]]], count: int) -> list[dict]:
+    found: list[dict] = []
+    for said, ids in asked:
+        tokens, logits = model.greedy(ids, STEPS)
+        ranked = np.sort(logits, axis=-1)
+        if (ranked[:, -1] - ranked[:, -2]).min() >= TIE:
+            best = np.argsort(-logits[0])[:3]
+            first = [[int(token), round(float(logits[0, token]), 4)] for token in best]
+            found.append({"said": said, "prompt": ids, "tokens": tokens, "first": first})
+        if len(found) == count:
+            break
+    return found
+
+
+def write(checkpoint: Path, out: Path, asked: Iterable[tuple[str, list[int]]] | None = None, count: int = CASES) -> None:
+    if asked is None:
+        asked = prompts(Tokenizer.from_file(str(checkpoint / "tokenizer.json")))
+    digest = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+    found = cases(TorchModel(checkpoint), asked, count)
+    lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in found)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(f'{{"checkpoint":"{digest}","steps":{STEPS},"cases":[\n{lines}\n]}}\n')
+    print(f"{out.name}: {len(found)} cases, {out.stat().st_size:,} bytes")
+
+
+def read(path: Path) -> list[dict]:
+    return json.loads(path.read_text())["cases"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Write down what Transformers says to fixed prompts."
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="JSON file")
+
+
+def run(args: argparse.Namespace) -> None:
+    write(args.checkpoint, args.out)

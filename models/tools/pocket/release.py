@@ -1,0 +1,49 @@
+"""The shipped folder from a trained checkpoint, by one command: export, quantize, golden, compare.
+
+Nothing is put in its place unless the comparison holds: the work happens in a folder beside the target, which then
+takes over the target's `onnx` and its side files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import time
+from pathlib import Path
+
+from . import compare, export, golden, layout, quantize
+
+KEPT = (layout.FP32, layout.Q8)
+"""What is shipped: fp32, which the equality test runs, and the 8-bit variant, which the daemon runs by default."""
+
+
+def release(checkpoint: Path, out: Path, golden_file: Path) -> None:
+    work = out.with_name(out.name + ".new")
+    shutil.rmtree(work, ignore_errors=True)
+    export.export(checkpoint, work)
+    for suffix in quantize.BITS:
+        quantize.quantize(work, suffix)
+    golden.write(checkpoint, golden_file)
+    compare.report(compare.compare(checkpoint, work, golden.read(golden_file)))
+    for suffix in set(quantize.BITS) - set(KEPT):
+        layout.remove_variant(work, suffix)
+    shutil.rmtree(out / "onnx", ignore_errors=True)
+    for part in work.iterdir():
+        part.replace(out / part.name)
+    work.rmdir()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Make the shipped folder from a trained checkpoint."
+    parser.add_argument("--checkpoint", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    fixtures = Path(__file__).parents[3] / "tests" / "fixtures"
+    parser.add_argument("--golden", type=Path, default=fixtures / "pocket_golden.json")
+
+
+def run(args: argparse.Namespace) -> None:
+    started = time.monotonic()
+    args.out.mkdir(parents=True, exist_ok=True)
+    release(args.checkpoint, args.out, args.golden)
+    size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
+    print(f"{args.out}: {size:,} bytes, made in {time.monotonic() - started:.0f} s")
