@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 EXAMPLES = """examples:
@@ -16,7 +17,17 @@ EXAMPLES = """examples:
   python -m pocket evaluate --folder work/pocket
   python -m pocket cases --out cases --home-assistant DATA/ha_intents_en_dev.jsonl
   python -m pocket check --folder work/pocket   template = hand rendering, our logits = transformers'
+  python -m pocket release --checkpoint work/pocket --out ../pocket     the shipped folder, its goldens, a comparison
 """
+
+SHIPPING = {
+    "export": "checkpoint to the published ONNX layout (fp32)",
+    "quantize": "quantized variants of an exported folder",
+    "golden": "what Transformers says to fixed prompts, for the tests of the daemon",
+    "compare": "the exported graphs against Transformers",
+    "release": "all of these at once: the folder that is shipped",
+    "tiny": "the tiny random folder that unit tests open",
+}
 
 
 def main() -> int:
@@ -25,6 +36,7 @@ def main() -> int:
     add_data(commands)
     add_tokenizer(commands)
     add_train(commands)
+    add_shipping(commands)
     arguments = parser.parse_args()
     return arguments.run(arguments) or 0
 
@@ -75,6 +87,16 @@ def add_train(commands) -> None:
         train(args.work, Plan(**{field.name: getattr(args, field.name) for field in fields(Plan)}), args.resume, args.initial)
 
     command.set_defaults(run=run)
+
+
+def add_shipping(commands) -> None:
+    """The way from a checkpoint to the shipped folder: a module each, imported only when its command is the one given."""
+    for name, purpose in SHIPPING.items():
+        command = commands.add_parser(name, help=purpose)
+        if sys.argv[1:2] == [name]:
+            module = import_module(f".{name}", __package__)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
 
 
 if __name__ == "__main__":

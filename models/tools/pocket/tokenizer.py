@@ -74,7 +74,8 @@ def pieces_after_space(bare: Tokenizer, parts: list[str]) -> list[str]:
     starts: Counter[str] = Counter()
     for word, count in words.items():
         starts[bare.encode(word).tokens[0]] += count
-    return [piece for piece, count in starts.most_common() if count >= 3]
+    letters = [chr(code) for code in range(ord("a"), ord("z") + 1)]
+    return list(dict.fromkeys([piece for piece, count in starts.most_common() if count >= 3] + letters))
 
 
 def number(pieces: list[str]) -> dict[str, int]:
