@@ -71,7 +71,7 @@ def compare(checkpoint: Path, folder: Path, cases: list[dict]) -> list[Agreement
             continue
         torch_model.load(quantize.stored_weights(folder, suffix))
         rounded = reference(torch_model, cases)
-        oracle = Agreement(f"{suffix}, single precision", "its weights", must=True)
+        oracle = Agreement(f"{suffix}, single precision", "its weights", must=suffix != layout.Q4F16)
         rows.append(agreement(oracle, OnnxModel(folder, suffix, oracle=True), rounded))
         shipped = OnnxModel(folder, suffix)
         rows.append(agreement(Agreement(suffix, "its weights", must=False), shipped, rounded))

@@ -1,6 +1,6 @@
 """The published folder of a Gemma 4 in ONNX: file names, input and output names, configuration files.
 
-    onnx/<graph><suffix>.onnx          graph, suffix "" (fp32), "_q4" or "_quantized" (8 bit)
+    onnx/<graph><suffix>.onnx          graph, suffix "" (fp32), "_q4", "_q4f16" or "_quantized" (8 bit)
     onnx/<graph><suffix>.onnx_data     its weights
     config.json generation_config.json tokenizer.json tokenizer_config.json chat_template.jinja
 """
@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 EMBED = "embed_tokens"
 DECODER = "decoder_model_merged"
 GRAPHS = (EMBED, DECODER)
-FP32, Q4, Q8 = "", "_q4", "_quantized"
+FP32, Q4, Q4F16, Q8 = "", "_q4", "_q4f16", "_quantized"
 DECODER_INPUTS = ["inputs_embeds", "attention_mask", "position_ids", "num_logits_to_keep", "per_layer_inputs"]
 COPIED_FILES = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 

@@ -1,4 +1,4 @@
-"""The quantized variants of an exported folder: `_q4` (4 bit) and `_quantized` (8 bit).
+"""The quantized variants of an exported folder: `_q4` (4 bit), `_q4f16` (4 bit, caches in half precision), `_quantized` (8 bit).
 
 Weights are rounded in blocks of 32 along the summed dimension, each block with its own scale and zero point, into
 `MatMulNBits` (products) and `GatherBlockQuantized` (both tables), as the published files have them. The products carry
@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from . import layout
 
 BLOCK = 32
 INT8_ACTIVATIONS = 4
-BITS = {layout.Q4: 4, layout.Q8: 8}
+BITS = {layout.Q4: 4, layout.Q4F16: 4, layout.Q8: 8}
 CONTRIB = "com.microsoft"
 
 
@@ -139,6 +139,31 @@ def replace(graph: onnx.GraphProto, weight: onnx.TensorProto, values, scales, ze
     return list(parts)
 
 
+def with_half_caches(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """The same graph with its caches in half precision outside; inside it goes on in single precision.
+
+    The published `_q4f16` files compute in half precision too. Processors without such arithmetic cast anyway, and for
+    whoever holds the caches the two look alike.
+    """
+    graph = proto.graph
+    casts = []
+    for value in [*graph.input, *graph.output]:
+        if not value.name.startswith(("past_key_values.", "present.")):
+            continue
+        value.type.tensor_type.elem_type = TensorProto.FLOAT16
+        inner = f"{value.name}.single"
+        for node in graph.node:
+            node.input[:] = [inner if name == value.name else name for name in node.input]
+            node.output[:] = [inner if name == value.name else name for name in node.output]
+        comes_in = value.name.startswith("past")
+        ends, kind = ((value.name, inner), TensorProto.FLOAT) if comes_in else ((inner, value.name), TensorProto.FLOAT16)
+        casts.append((comes_in, helper.make_node("Cast", [ends[0]], [ends[1]], f"/{value.name}/Cast", to=kind)))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*(c for comes_in, c in casts if comes_in), *nodes, *(c for comes_in, c in casts if not comes_in)])
+    return proto
+
+
 def stored_weights(folder: Path, suffix: str) -> dict[str, np.ndarray]:
     """What the files of a variant stand for: f32 matrices by their names in the checkpoint, laid out as there."""
     found = {}
@@ -164,13 +189,16 @@ def stored_weights(folder: Path, suffix: str) -> dict[str, np.ndarray]:
 def quantize(folder: Path, suffix: str) -> None:
     for graph in layout.GRAPHS:
         proto = onnx.load(layout.graph_path(folder, graph))
-        layout.save(quantized(proto, BITS[suffix]), folder, graph, suffix)
+        proto = quantized(proto, BITS[suffix])
+        if suffix == layout.Q4F16 and graph == layout.DECODER:
+            proto = with_half_caches(proto)
+        layout.save(proto, folder, graph, suffix)
     config = folder / "config.json"
     layout.write_json(config, layout.with_data_files(config))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Write the 4-bit and 8-bit variants of an exported folder beside its fp32 graphs."
+    parser.description = "Write the quantized variants of an exported folder beside its fp32 graphs."
     parser.add_argument("--folder", type=Path, required=True, help="folder that `export` wrote")
     parser.add_argument("--variant", choices=sorted(BITS), nargs="*", default=sorted(BITS))
 

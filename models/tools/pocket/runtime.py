@@ -30,7 +30,8 @@ class OnnxModel:
         self.caches = [i for i in self.decoder.get_inputs() if i.name.startswith("past_key_values.")]
 
     def empty_cache(self) -> dict[str, np.ndarray]:
-        return {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), np.float32) for i in self.caches}
+        kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+        return {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), kinds[i.type]) for i in self.caches}
 
     def step(self, ids: list[int], past: dict[str, np.ndarray], keep: int = 1) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Appends ids to a cache. Returns the last `keep` rows of logits [keep,V] (0: all) and the grown cache."""

@@ -57,6 +57,7 @@ def prompts(checkpoint: Path) -> list[tuple[str, list[int]]]:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Make the tiny random folder that unit tests open."
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--half", action="store_true", help="only the variant with caches in half precision")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> None:
         shutil.rmtree(args.out / "onnx", ignore_errors=True)
         export.export(scratch, args.out)
         golden.write(scratch, args.out / "golden.json", prompts(scratch), len(SAID))
-    quantize.quantize(args.out, layout.Q4)
+    quantize.quantize(args.out, layout.Q4F16 if args.half else layout.Q4)
+    if args.half:
+        layout.remove_variant(args.out, layout.FP32)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
     print(f"{args.out}: {size:,} bytes, {Tokenizer.from_file(str(args.out / 'tokenizer.json')).get_vocab_size()} tokens")
