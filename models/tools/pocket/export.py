@@ -277,9 +277,7 @@ def export(checkpoint: Path, out: Path) -> None:
     """Writes `out/onnx/*.onnx` (fp32) and the side files."""
     model = Gemma4ForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation=GROUPED_ATTENTION)
     weights = {name: tensor.numpy() for name, tensor in model.state_dict().items()}
-    tokens = layout.media_tokens(checkpoint)
-    media_ids = [tokens[key] for key in layout.MEDIA_KEYS if tokens[key] is not None]
-    for graph in text_graphs(model, media_ids):
+    for graph in text_graphs(model, layout.media_ids(checkpoint)):
         started = time.monotonic()
         layout.save(export_graph(graph, weights), out, graph.name)
         print(f"{graph.name}: {time.monotonic() - started:.0f} s")

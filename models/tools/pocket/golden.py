@@ -5,7 +5,8 @@ The file is JSON: `checkpoint` (sha256 of its weights), `steps`, and `cases`, ea
 likeliest tokens of the first step as [id, logit]).
 
 A prompt where two tokens come closer than `TIE` at any step is left out: which of them wins is a matter of rounding,
-and an equality test must not depend on it.
+and an equality test must not depend on it. So is one where a placeholder of a picture or a sound is written: the exported
+table gives such a token the row of padding, the text model of Transformers its own.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from random import Random
 import numpy as np
 from tokenizers import Tokenizer
 
-from . import prompt
+from . import layout, prompt
 from .commands import Speaker
 from .homes import make_home
 from .runtime import TorchModel
@@ -47,12 +48,12 @@ def prompts(tokenizer: Tokenizer) -> Iterator[tuple[str, list[int]]]:
         yield prompt.user_text(turn), tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def cases(model: TorchModel, asked: Iterable[tuple[str, list[int]]], count: int) -> list[dict]:
+def cases(model: TorchModel, media: set[int], asked: Iterable[tuple[str, list[int]]], count: int) -> list[dict]:
     found: list[dict] = []
     for said, ids in asked:
         tokens, logits = model.greedy(ids, STEPS)
         ranked = np.sort(logits, axis=-1)
-        if (ranked[:, -1] - ranked[:, -2]).min() >= TIE:
+        if (ranked[:, -1] - ranked[:, -2]).min() >= TIE and media.isdisjoint(tokens):
             best = np.argsort(-logits[0])[:3]
             first = [[int(token), round(float(logits[0, token]), 4)] for token in best]
             found.append({"said": said, "prompt": ids, "tokens": tokens, "first": first})
@@ -65,7 +66,7 @@ def write(checkpoint: Path, out: Path, asked: Iterable[tuple[str, list[int]]] | 
     if asked is None:
         asked = prompts(Tokenizer.from_file(str(checkpoint / "tokenizer.json")))
     digest = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
-    found = cases(TorchModel(checkpoint), asked, count)
+    found = cases(TorchModel(checkpoint), set(layout.media_ids(checkpoint)), asked, count)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in found)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(f'{{"checkpoint":"{digest}","steps":{STEPS},"cases":[\n{lines}\n]}}\n')

@@ -97,6 +97,12 @@ def media_tokens(folder: Path) -> dict[str, int | None]:
     return {key: tokenizer.token_to_id(token) for key, token in CONFIG_TOKENS.items()}
 
 
+def media_ids(folder: Path) -> list[int]:
+    """The placeholders that stand for pictures, sounds and films in a prompt."""
+    tokens = media_tokens(folder)
+    return [tokens[key] for key in MEDIA_KEYS if tokens[key] is not None]
+
+
 def stop_ids(folder: Path) -> list[int]:
     return json.loads((folder / "generation_config.json").read_text())["eos_token_id"]
 
