@@ -1,0 +1,140 @@
+//! One generation's walk through a grammar.
+
+use crate::chat::Markers;
+use llguidance::Matcher;
+use toktrie::SimpleVob;
+
+/// Why a constraint cannot go on. The generation ends; nothing was written that the grammar forbids.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConstraintBroken {
+    /// An id that the mask did not allow.
+    #[error("token {0} is not allowed here")]
+    Forbidden(u32),
+    /// llguidance gave up, which it does at its own limits.
+    #[error("the grammar cannot be followed further: {0}")]
+    Lost(String),
+}
+
+/// The ids that may come next.
+#[derive(Debug, Clone)]
+pub struct Mask(SimpleVob);
+
+impl Mask {
+    /// Whether the id may come next.
+    #[must_use]
+    pub fn allows(&self, id: u32) -> bool {
+        usize::try_from(id).is_ok_and(|index| index < self.0.len()) && self.0.is_allowed(id)
+    }
+
+    /// How many ids may come next.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.num_set()
+    }
+
+    /// The allowed ids, ascending.
+    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+        self.0.iter()
+    }
+
+    /// One bit per id, the lowest id in the lowest bit of the first word.
+    #[must_use]
+    pub fn words(&self) -> &[u32] {
+        self.0.as_slice()
+    }
+}
+
+/// What one generation may write. Made anew for each.
+pub struct Constraint {
+    /// None: anything goes.
+    grammar: Option<Walk>,
+}
+
+struct Walk {
+    matcher: Matcher,
+    markers: Markers,
+    in_call: bool,
+}
+
+impl std::fmt::Debug for Constraint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Constraint").field("bound", &self.grammar.is_some()).finish_non_exhaustive()
+    }
+}
+
+impl Constraint {
+    /// No constraint, for formats without markers.
+    #[must_use]
+    pub fn free() -> Self {
+        Self { grammar: None }
+    }
+
+    pub(super) fn bound(matcher: Matcher, markers: Markers) -> Self {
+        Self { grammar: Some(Walk { matcher, markers, in_call: false }) }
+    }
+
+    /// The ids that may come next; nothing when all may. After the end no id may.
+    ///
+    /// # Errors
+    /// [`ConstraintBroken::Lost`] when llguidance gives up.
+    pub fn allowed(&mut self) -> Result<Option<Mask>, ConstraintBroken> {
+        let Some(walk) = &mut self.grammar else { return Ok(None) };
+        if walk.matcher.is_stopped() && !walk.matcher.is_error() {
+            return Ok(Some(Mask(SimpleVob::new())));
+        }
+        walk.matcher.compute_mask().map(|mask| Some(Mask(mask))).map_err(lost)
+    }
+
+    /// The ids that must come next, as the tokenizer itself writes them; often none. They are not accepted yet.
+    ///
+    /// Forced is not the same as meant: where one lock is on offer, its name is forced whatever was asked for. So run
+    /// them in one go, but let their logits count for the confidence of the call like those of any other step.
+    pub fn forced(&mut self) -> Vec<u32> {
+        match &mut self.grammar {
+            Some(walk) if !walk.matcher.is_stopped() => walk.matcher.compute_ff_tokens(),
+            Some(_) | None => Vec::new(),
+        }
+    }
+
+    /// Goes on by one id.
+    ///
+    /// # Errors
+    /// [`ConstraintBroken::Forbidden`] for an id outside the mask (nothing has changed then),
+    /// [`ConstraintBroken::Lost`] when llguidance gives up.
+    pub fn accept(&mut self, id: u32) -> Result<(), ConstraintBroken> {
+        let Some(walk) = &mut self.grammar else { return Ok(()) };
+        if walk.matcher.try_consume_tokens(&[id]).map_err(lost)? == 0 {
+            return Err(ConstraintBroken::Forbidden(id));
+        }
+        if id == walk.markers.call_begin {
+            walk.in_call = true;
+        } else if id == walk.markers.call_end {
+            walk.in_call = false;
+        }
+        Ok(())
+    }
+
+    /// Whether the last id stands inside a call. Always false without a grammar.
+    #[must_use]
+    pub fn in_call(&self) -> bool {
+        self.grammar.as_ref().is_some_and(|walk| walk.in_call)
+    }
+
+    /// Whether an id that ends the generation may come next.
+    pub fn may_end(&mut self) -> bool {
+        let Some(walk) = &mut self.grammar else { return true };
+        let ends = [walk.markers.turn_end, walk.markers.response_begin];
+        ends.iter().any(|id| walk.matcher.validate_tokens(&[*id]).is_ok_and(|accepted| accepted == 1))
+    }
+
+    /// Whether the grammar has come to its end: the last id was one that ends a generation.
+    #[must_use]
+    pub fn ended(&self) -> bool {
+        self.grammar.as_ref().is_some_and(|walk| walk.matcher.is_stopped())
+    }
+}
+
+fn lost(error: impl std::fmt::Display) -> ConstraintBroken {
+    // llguidance appends its own state to errors after a line break.
+    ConstraintBroken::Lost(error.to_string().lines().next().unwrap_or_default().to_owned())
+}
