@@ -1,0 +1,81 @@
+# hob. `make` lists the targets. Each brings what it needs (scripts/setup.sh), prints its figures last, and fails when what
+# it must show does not hold.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Tools that scripts/setup.sh built for this folder.
+export PATH := $(CURDIR)/.cache/bin:$(PATH)
+
+PREFIX ?= /usr
+SYSCONFDIR ?= /etc
+LOCALSTATEDIR ?= /var
+DESTDIR ?=
+
+SETUP := scripts/setup.sh
+ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
+
+.PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket install uninstall
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
+
+setup: ## bring what the machine lacks: packages, Rust target, tools, ONNX Runtime
+	@$(SETUP)
+
+build: ## build the optimised binary into target/release
+	@$(SETUP) rust packages
+	cargo build --locked --release -p hob
+	ls -lh target/release/hob | awk '{ print "target/release/hob: " $$5 }'
+
+plugins: ## build the shipped plugins into target/plugins
+	@$(SETUP) rust packages wasm
+	scripts/build-plugins.sh
+
+demo: ## a house, a broker, and hob in it: a dozen commands and what became of each
+	@$(SETUP) rust packages wasm onnxruntime
+	scripts/build-plugins.sh
+	cargo build --quiet --locked -p hob -p e2e --bins
+	target/debug/demo
+
+run: ## run hob here with settings of your own: make run CONFIG=path/to/hob.toml
+	@$(SETUP) rust packages onnxruntime
+	if [ -z "$(CONFIG)" ]; then echo "run: name your settings: make run CONFIG=path/to/hob.toml (begin with configs/hob.toml)" >&2; exit 64; fi
+	HOB_ONNX__LIBRARY=$${HOB_ONNX__LIBRARY:-$(CURDIR)/$(ONNXRUNTIME)} cargo run --locked -p hob -- run --config "$(CONFIG)"
+
+test: ## everything that must hold: format, lints, tests, docs, licences, unit
+	@$(SETUP)
+	scripts/test.sh
+
+test-kill: ## thirty kill -9 under load: nothing lost, nothing sent twice, the audit chain whole
+	@$(SETUP) rust packages wasm onnxruntime
+	scripts/build-plugins.sh
+	cargo build --quiet --locked -p hob -p e2e --bins
+	target/debug/kill-rounds
+
+test-systemd: ## boot a small Debian with hob installed: ready, watched, restarted, without loss
+	@$(SETUP) rust packages wasm onnxruntime boot
+	scripts/test-systemd.sh
+
+bench: ## measure the hot paths
+	@$(SETUP) rust packages wasm onnxruntime
+	scripts/build-plugins.sh
+	cargo bench --locked --workspace
+
+eval-pocket: ## score the shipped model on homes and commands that it was not trained on
+	@$(SETUP) rust packages wasm onnxruntime
+	scripts/eval-pocket.sh
+
+# Writes to the machine only below DESTDIR. What the owner may have changed is kept.
+install: ## install binary, library, model, plugins, settings and units (DESTDIR, PREFIX)
+	@if [ ! -x target/release/hob ]; then echo "install: run make build first" >&2; exit 1; fi
+	if [ ! -d target/plugins/home ]; then echo "install: run make plugins first" >&2; exit 1; fi
+	if [ ! -f $(ONNXRUNTIME) ]; then echo "install: run make setup first" >&2; exit 1; fi
+	scripts/install.sh "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)" "$(LOCALSTATEDIR)" "$(ONNXRUNTIME)"
+
+uninstall: ## take away what install brought; settings and state stay
+	@scripts/install.sh --remove "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)" "$(LOCALSTATEDIR)"

@@ -1,0 +1,108 @@
+//! Where the things lie that a daemon is started with.
+
+use anyhow::{Context, ensure};
+use std::fs;
+use std::path::{Path, PathBuf};
+use toml::{Table, Value};
+
+/// The folder that holds everything.
+pub(crate) fn repository() -> PathBuf {
+    // tests/ lies right in it.
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// What a daemon is started with.
+#[derive(Debug, Clone)]
+pub struct Places {
+    /// The hob binary.
+    pub binary: PathBuf,
+    /// ONNX Runtime.
+    pub onnxruntime: PathBuf,
+    /// The model's folder.
+    pub model: PathBuf,
+    /// The plugins to install.
+    pub plugins: Vec<Plugin>,
+}
+
+impl Places {
+    /// The shipped plugins with the tiny model of the tests: it has the shipped model's shape and knows nothing. What a
+    /// test wants done, it asks for as a tool call.
+    ///
+    /// # Errors
+    /// When something was not built yet: says what to run.
+    pub fn tiny() -> anyhow::Result<Self> {
+        Self::with_model(repository().join("tests/fixtures/tiny"))
+    }
+
+    /// The shipped plugins with the shipped model.
+    ///
+    /// # Errors
+    /// When something was not built yet: says what to run.
+    pub fn pocket() -> anyhow::Result<Self> {
+        Self::with_model(repository().join("models/pocket"))
+    }
+
+    fn with_model(model: PathBuf) -> anyhow::Result<Self> {
+        let library = repository().join(".cache/onnxruntime");
+        let onnxruntime = file_in(&library, "libonnxruntime.so").context("run `make setup`")?;
+        ensure!(model.join("config.json").exists(), "{} holds no model", model.display());
+        let plugins = ["home", "lists"].map(Plugin::shipped).into_iter().collect::<anyhow::Result<_>>()?;
+        Ok(Self { binary: binary()?, onnxruntime, model, plugins })
+    }
+}
+
+/// The binary of the same build: beside the test's own, or one folder up.
+fn binary() -> anyhow::Result<PathBuf> {
+    let own = std::env::current_exe()?;
+    let found = own.ancestors().skip(1).take(2).map(|folder| folder.join("hob")).find(|path| path.is_file());
+    found.context("the hob binary is not built: run `cargo build -p hob`, or `make test`")
+}
+
+fn file_in(folder: &Path, beginning: &str) -> anyhow::Result<PathBuf> {
+    let entries = fs::read_dir(folder).with_context(|| format!("{} is missing", folder.display()))?;
+    let mut paths = entries.filter_map(Result::ok).map(|entry| entry.path());
+    let begins = |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(beginning));
+    paths.find(begins).with_context(|| format!("{} has no {beginning}", folder.display()))
+}
+
+/// A built plugin: a folder with `plugin.toml` and the component.
+#[derive(Debug, Clone)]
+pub struct Plugin {
+    folder: PathBuf,
+    id: String,
+}
+
+impl Plugin {
+    /// One of those that `scripts/build-plugins.sh` builds.
+    ///
+    /// # Errors
+    /// When it was not built yet.
+    pub fn shipped(id: &str) -> anyhow::Result<Self> {
+        let folder = repository().join("target/plugins").join(id);
+        ensure!(folder.join("plugin.toml").exists(), "the plugin {id} is not built: run `make plugins`");
+        Ok(Self { folder, id: id.to_owned() })
+    }
+
+    /// Puts it among a daemon's plugins, with a grant of all that it asks for.
+    pub(crate) fn install(&self, plugins: &Path, grants: &Path) -> anyhow::Result<()> {
+        let installed = plugins.join(&self.id);
+        fs::create_dir_all(&installed)?;
+        fs::create_dir_all(grants)?;
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            fs::copy(entry.path(), installed.join(entry.file_name()))?;
+        }
+        let manifest: Table = toml::from_str(&fs::read_to_string(installed.join("plugin.toml"))?)?;
+        let hash = manifest.get("plugin").and_then(|plugin| plugin.get("sha256")).context("a plugin has a hash")?;
+        let mut grant = Table::new();
+        grant.insert("plugin".to_owned(), Value::String(self.id.clone()));
+        grant.insert("sha256".to_owned(), hash.clone());
+        for given in ["capabilities", "limits"] {
+            if let Some(asked) = manifest.get(given) {
+                grant.insert(given.to_owned(), asked.clone());
+            }
+        }
+        fs::write(grants.join(format!("{}.toml", self.id)), toml::to_string(&grant)?)?;
+        Ok(())
+    }
+}
