@@ -268,7 +268,8 @@ def name_dimensions(proto: onnx.ModelProto) -> None:
 
 def drop_traces(proto: onnx.ModelProto) -> None:
     """The exporter notes Python source lines at every node; they outweigh a small graph and name paths of its maker."""
-    for part in [proto, proto.graph, *proto.graph.node, *proto.graph.initializer, *proto.graph.input, *proto.graph.output]:
+    graph = proto.graph
+    for part in [proto, graph, *graph.node, *graph.initializer, *graph.input, *graph.output]:
         del part.metadata_props[:]
         part.doc_string = ""
 

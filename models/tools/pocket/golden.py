@@ -1,12 +1,12 @@
-"""What Transformers writes after fixed prompts, token by token: the oracle that the daemon's tests hold the export to.
+"""What Transformers writes after fixed prompts, token by token: the daemon's tests hold the export to it.
 
-The file is JSON: `checkpoint` (sha256 of its weights), `steps`, and `cases`, each with `said` (the command, for people),
-`prompt` (token ids), `tokens` (the greedy continuation, `steps` long, running on past any stop) and `first` (the three
-likeliest tokens of the first step as [id, logit]).
+The file is JSON: `checkpoint` (sha256 of its weights), `steps`, and `cases`, each with `said` (the command, for
+people), `prompt` (token ids), `tokens` (the greedy continuation, `steps` long, running on past any stop) and `first` (the
+three likeliest tokens of the first step as [id, logit]).
 
 A prompt where two tokens come closer than `TIE` at any step is left out: which of them wins is a matter of rounding,
-and an equality test must not depend on it. So is one where a placeholder of a picture or a sound is written: the exported
-table gives such a token the row of padding, the text model of Transformers its own.
+and an equality test must not depend on it. So is one where a placeholder of a picture or a sound is written: the
+exported table gives such a token the row of padding, the text model of Transformers its own.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ STEPS = 24
 TIE = 1e-3
 MOST_DEVICES = 32
 
+Asked = tuple[str, list[int]]
+"""A command as it was said, and the ids of the prompt that holds it."""
 
-def prompts(tokenizer: Tokenizer) -> Iterator[tuple[str, list[int]]]:
+
+def prompts(tokenizer: Tokenizer) -> Iterator[Asked]:
     """Endless commands in houses of unseen words: all tools or a few, some of them answered by the tools already."""
     rng = Random(SEED)
     while True:
@@ -48,7 +51,7 @@ def prompts(tokenizer: Tokenizer) -> Iterator[tuple[str, list[int]]]:
         yield prompt.user_text(turn), tokenizer.encode(text, add_special_tokens=False).ids
 
 
-def cases(model: TorchModel, media: set[int], asked: Iterable[tuple[str, list[int]]], count: int) -> list[dict]:
+def cases(model: TorchModel, media: set[int], asked: Iterable[Asked], count: int) -> list[dict]:
     found: list[dict] = []
     for said, ids in asked:
         tokens, logits = model.greedy(ids, STEPS)
@@ -62,7 +65,7 @@ def cases(model: TorchModel, media: set[int], asked: Iterable[tuple[str, list[in
     return found
 
 
-def write(checkpoint: Path, out: Path, asked: Iterable[tuple[str, list[int]]] | None = None, count: int = CASES) -> None:
+def write(checkpoint: Path, out: Path, asked: Iterable[Asked] | None = None, count: int = CASES) -> None:
     if asked is None:
         asked = prompts(Tokenizer.from_file(str(checkpoint / "tokenizer.json")))
     digest = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()

@@ -1,4 +1,6 @@
-"""The quantized variants of an exported folder: `_q4` (4 bit), `_q4f16` (4 bit, caches in half precision), `_quantized` (8 bit).
+"""The quantized variants of an exported folder.
+
+`_q4` has 4 bits a weight, `_q4f16` the same and its caches in half precision, `_quantized` 8 bits a weight.
 
 Weights are rounded in blocks of 32 along the summed dimension, each block with its own scale and zero point, into
 `MatMulNBits` (products) and `GatherBlockQuantized` (both tables), as the published files have them. The products carry
@@ -146,7 +148,7 @@ def with_half_caches(proto: onnx.ModelProto) -> onnx.ModelProto:
     whoever holds the caches the two look alike.
     """
     graph = proto.graph
-    casts = []
+    before, after = [], []
     for value in [*graph.input, *graph.output]:
         if not value.name.startswith(("past_key_values.", "present.")):
             continue
@@ -156,11 +158,13 @@ def with_half_caches(proto: onnx.ModelProto) -> onnx.ModelProto:
             node.input[:] = [inner if name == value.name else name for name in node.input]
             node.output[:] = [inner if name == value.name else name for name in node.output]
         comes_in = value.name.startswith("past")
-        ends, kind = ((value.name, inner), TensorProto.FLOAT) if comes_in else ((inner, value.name), TensorProto.FLOAT16)
-        casts.append((comes_in, helper.make_node("Cast", [ends[0]], [ends[1]], f"/{value.name}/Cast", to=kind)))
-    nodes = list(graph.node)
+        source, target = (value.name, inner) if comes_in else (inner, value.name)
+        kind = TensorProto.FLOAT if comes_in else TensorProto.FLOAT16
+        cast = helper.make_node("Cast", [source], [target], f"/{value.name}/Cast", to=kind)
+        (before if comes_in else after).append(cast)
+    nodes = [*before, *graph.node, *after]
     del graph.node[:]
-    graph.node.extend([*(c for comes_in, c in casts if comes_in), *nodes, *(c for comes_in, c in casts if not comes_in)])
+    graph.node.extend(nodes)
     return proto
 
 

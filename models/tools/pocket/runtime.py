@@ -15,6 +15,9 @@ from transformers import Gemma4ForCausalLM
 
 from . import layout
 
+Cache = dict[str, np.ndarray]
+"""Keys and values by the names of the graph's inputs, each [1,KVH,T,D]."""
+
 
 class OnnxModel:
     """Both graphs of one variant. With `oracle`, quantized products compute in single precision, as PyTorch does."""
@@ -29,11 +32,11 @@ class OnnxModel:
         )
         self.caches = [i for i in self.decoder.get_inputs() if i.name.startswith("past_key_values.")]
 
-    def empty_cache(self) -> dict[str, np.ndarray]:
+    def empty_cache(self) -> Cache:
         kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
         return {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), kinds[i.type]) for i in self.caches}
 
-    def step(self, ids: list[int], past: dict[str, np.ndarray], keep: int = 1) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def step(self, ids: list[int], past: Cache, keep: int = 1) -> tuple[np.ndarray, Cache]:
         """Appends ids to a cache. Returns the last `keep` rows of logits [keep,V] (0: all) and the grown cache."""
         start = next(iter(past.values())).shape[2]
         embeds, per_layer = self.embed.run(["inputs_embeds", "per_layer_inputs"], {"input_ids": np.array([ids])})
@@ -79,10 +82,11 @@ class TorchModel:
     """Transformers' own model of a checkpoint folder, in single precision."""
 
     def __init__(self, checkpoint: Path):
-        self.model = Gemma4ForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager").eval()
+        model = Gemma4ForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager")
+        self.model = model.eval()
 
     def load(self, weights: dict[str, np.ndarray]) -> None:
-        """Replaces matrices by others of the same name; unties the head, which has its own copy in a quantized folder."""
+        """Replaces matrices by others of the same name, and unties the head, whose copy was rounded on its own."""
         head = self.model.lm_head.weight
         self.model.lm_head.weight = torch.nn.Parameter(head.detach().clone())
         with torch.no_grad():

@@ -71,4 +71,4 @@ def run(args: argparse.Namespace) -> None:
     if args.half:
         layout.remove_variant(args.out, layout.FP32)
     size = sum(path.stat().st_size for path in args.out.rglob("*") if path.is_file())
-    print(f"{args.out}: {size:,} bytes, {Tokenizer.from_file(str(args.out / 'tokenizer.json')).get_vocab_size()} tokens")
+    print(f"{args.out}: {size:,} bytes")
