@@ -25,6 +25,7 @@ SHIPPING = {
     "quantize": "quantized variants of an exported folder",
     "golden": "what Transformers says to fixed prompts, for the tests of the daemon",
     "compare": "the exported graphs against Transformers",
+    "answers": "how many answers each graph of a folder gets right",
     "release": "all of these at once: the folder that is shipped",
     "tiny": "the tiny random folder that unit tests open",
 }
@@ -36,6 +37,9 @@ def main() -> int:
     add_data(commands)
     add_tokenizer(commands)
     add_train(commands)
+    add_evaluate(commands)
+    add_cases(commands)
+    add_check(commands)
     add_shipping(commands)
     arguments = parser.parse_args()
     return arguments.run(arguments) or 0
@@ -97,6 +101,52 @@ def add_shipping(commands) -> None:
             module = import_module(f".{name}", __package__)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
+
+
+def add_evaluate(commands) -> None:
+    command = commands.add_parser("evaluate", help="score a folder on the generated sets", epilog="example: python -m pocket evaluate --folder work/pocket --sets near_miss two_step --show 20")
+    command.add_argument("--folder", type=Path, default=Path("work/pocket"))
+    command.add_argument("--houses", type=int, default=24)
+    command.add_argument("--talks", type=int, default=12, help="commands in each house")
+    command.add_argument("--sets", nargs="*", help="only these sets")
+    command.add_argument("--plain", action="store_true", help="without declared tools, as in stage one")
+    command.add_argument("--show", type=int, default=0, help="print so many wrong answers of each set")
+    command.add_argument("--threads", type=int, default=1)
+
+    def run(args) -> None:
+        from .evaluate import evaluate
+
+        evaluate(args.folder, args.houses, args.talks, args.sets, not args.plain, args.show, args.threads)
+
+    command.set_defaults(run=run)
+
+
+def add_cases(commands) -> None:
+    command = commands.add_parser("cases", help="write the evaluation cases of the daemon's evaluator", epilog="example: python -m pocket cases --out cases --home-assistant DATA/ha_intents_en_dev.jsonl")
+    command.add_argument("--out", type=Path, required=True, help="folder for one JSONL file a set")
+    command.add_argument("--houses", type=int, default=24)
+    command.add_argument("--talks", type=int, default=12, help="commands in each house")
+    command.add_argument("--home-assistant", type=Path, help="Home Assistant's sentences (JSONL; its homes/ folder beside it); read, never copied")
+
+    def run(args) -> None:
+        from .cases import write_cases
+
+        write_cases(args.out, args.houses, args.talks, args.home_assistant)
+
+    command.set_defaults(run=run)
+
+
+def add_check(commands) -> None:
+    command = commands.add_parser("check", help="hand rendering = template, our logits = transformers'", epilog="example: python -m pocket check --folder work/pocket")
+    command.add_argument("--folder", type=Path, help="check the logits of this folder too")
+    command.add_argument("--cases", type=int, default=300, help="random conversations to render")
+
+    def run(args) -> int:
+        from .check import check
+
+        return check(args.folder, args.cases)
+
+    command.set_defaults(run=run)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,8 @@ class Part:
     labels: Tensor
     owner: Tensor
     near: Tensor
+    numbers: list[int]
+    """The number of each conversation, counted through all houses of the batch."""
 
 
 @dataclass
@@ -103,18 +105,19 @@ def make_batch(houses: list[list[int]], talks: list[list[tuple[list[int], list[i
     ids = padded(houses, 0)
     pos = torch.arange(ids.shape[1])[None].expand(len(houses), -1)
     lengths = [len(house) for house in houses]
-    flat = sorted(((len(talk[0]), index, talk) for index, of_house in enumerate(talks) for talk in of_house), key=lambda row: row[0])
+    every = [(len(talk[0]), index, talk) for index, of_house in enumerate(talks) for talk in of_house]
+    flat = sorted(((*row, number) for number, row in enumerate(every)), key=lambda row: row[0])
     size = -(-len(flat) // chunks)
     parts = [make_part(flat[start : start + size], lengths, ids.shape[1], window) for start in range(0, len(flat), size)]
-    tokens = sum(lengths) + sum(length for length, _, _ in flat)
+    tokens = sum(lengths) + sum(row[0] for row in flat)
     return Batch(ids, pos, *causal(pos, window), parts, len(flat), tokens)
 
 
 def make_part(rows: list, lengths: list[int], prefix: int, window: int) -> Part:
-    ids = padded([talk[0] for _, _, talk in rows], 0)
-    labels = padded([talk[1] for _, _, talk in rows], IGNORED)
-    owner = torch.tensor([house for _, house, _ in rows])
-    start = torch.tensor([lengths[house] for _, house, _ in rows])
+    ids = padded([talk[0] for _, _, talk, _ in rows], 0)
+    labels = padded([talk[1] for _, _, talk, _ in rows], IGNORED)
+    owner = torch.tensor([house for _, house, _, _ in rows])
+    start = torch.tensor([lengths[house] for _, house, _, _ in rows])
     width = ids.shape[1]
     pos = start[:, None] + torch.arange(width)[None]
     own = pos[:, :, None] >= pos[:, None, :]
@@ -127,7 +130,7 @@ def make_part(rows: list, lengths: list[int], prefix: int, window: int) -> Part:
     sel = places.clamp(max=width - 1)
     wanted = torch.where(places < width, labels.gather(1, sel), IGNORED)
     mask_full, mask_sliding = torch.cat((whole, own), 2)[:, None], torch.cat((close, own_close), 2)[:, None]
-    return Part(ids, pos, mask_full, mask_sliding, sel, wanted, owner, near.clamp(min=0))
+    return Part(ids, pos, mask_full, mask_sliding, sel, wanted, owner, near.clamp(min=0), [number for _, _, _, number in rows])
 
 
 def of_part(part: Part, house: KeyValue, full: bool) -> KeyValue:

@@ -96,6 +96,12 @@ class Speaker:
                 return self.steps()
             case "absent":
                 return self.absent()
+            case "stranger":
+                return self.stranger()
+            case "near_miss":
+                return self.near_miss()
+            case "missing_group":
+                return self.missing_group()
             case "chat":
                 return Turn(self.filled(self.one("", "chat")), words=CHATTER)
             case "no_tool":

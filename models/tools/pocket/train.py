@@ -24,7 +24,7 @@ from .sessions import training_session
 
 CHECKPOINT_SECONDS = 120
 REPORT_SECONDS = 60
-WARM_UP_STEPS = 100
+WARM_UP_STEPS = 80
 
 
 @dataclass
@@ -39,8 +39,8 @@ class Plan:
     """Until here at full rates, then a cosine down."""
     declared_scale: float = 0.6
     """Rates with declared tools, beside the schedule."""
-    houses: int = 4
-    talks: int = 14
+    houses: int = 2
+    talks: int = 18
     talks_declared: int = 22
     invented: float = 0.35
     """Share of houses with tools that nobody ships, in stage two."""
