@@ -1,8 +1,8 @@
 """What Transformers writes after fixed prompts, token by token: the daemon's tests hold the export to it.
 
 The file is JSON: `checkpoint` (sha256 of its weights), `steps`, and `cases`, each with `said` (the command, for
-people), `prompt` (token ids), `tokens` (the greedy continuation, `steps` long, running on past any stop) and `first` (the
-three likeliest tokens of the first step as [id, logit]).
+people), `prompt` (token ids), `tokens` (the greedy continuation, `steps` long, running on past any stop) and `first`
+(the three likeliest tokens of the first step as [id, logit]).
 
 A prompt where two tokens come closer than `TIE` at any step is left out: which of them wins is a matter of rounding,
 and an equality test must not depend on it. So is one where a placeholder of a picture or a sound is written: the

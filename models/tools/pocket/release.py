@@ -1,7 +1,7 @@
-"""The shipped folder from a trained checkpoint, by one command: export, quantize, golden, compare.
+"""The shipped folder from a trained checkpoint, by one command: export, quantize, golden, compare, answers.
 
 Nothing is put in its place unless the comparison holds: the work happens in a folder beside the target, which then
-takes over the target's `onnx` and its side files.
+takes over the target's `onnx` and its side files; the goldens likewise.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import shutil
 import time
 from pathlib import Path
 
-from . import compare, export, golden, layout, quantize
+from . import answers, compare, export, golden, layout, quantize
 
 KEPT = (layout.FP32, layout.Q8)
 """What is shipped: fp32, which the equality test runs, and the 8-bit variant, which the daemon runs by default."""
+
+ANSWERS = 300
 
 
 def release(checkpoint: Path, out: Path, golden_file: Path) -> None:
@@ -23,10 +25,13 @@ def release(checkpoint: Path, out: Path, golden_file: Path) -> None:
     export.export(checkpoint, work)
     for suffix in quantize.BITS:
         quantize.quantize(work, suffix)
-    golden.write(checkpoint, golden_file)
-    compare.report(compare.compare(checkpoint, work, golden.read(golden_file)))
+    new_golden = golden_file.with_name(golden_file.name + ".new")
+    golden.write(checkpoint, new_golden)
+    compare.report(compare.compare(checkpoint, work, golden.read(new_golden)))
+    answers.report(work, ANSWERS)
     for suffix in set(quantize.BITS) - set(KEPT):
         layout.remove_variant(work, suffix)
+    new_golden.replace(golden_file)
     shutil.rmtree(out / "onnx", ignore_errors=True)
     for part in work.iterdir():
         part.replace(out / part.name)
