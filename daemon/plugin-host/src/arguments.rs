@@ -4,7 +4,7 @@
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::{ValidationError, Validator};
 use serde_json::{Map, Value};
-use std::fmt::Write;
+use std::collections::BTreeSet;
 
 /// More would only bury the first.
 const PROBLEMS_TOLD: usize = 3;
@@ -14,7 +14,7 @@ pub(crate) fn problems(validator: &Validator, arguments: &Map<String, Value>) ->
     let arguments = Value::Object(arguments.clone());
     let mut told: Vec<String> = Vec::new();
     for error in validator.iter_errors(&arguments).take(PROBLEMS_TOLD) {
-        let problem = problem(&error, &arguments);
+        let problem = problem(&error);
         if !told.contains(&problem) {
             told.push(problem);
         }
@@ -22,10 +22,10 @@ pub(crate) fn problems(validator: &Validator, arguments: &Map<String, Value>) ->
     if told.is_empty() { None } else { Some(told.join("; ")) }
 }
 
-fn problem(error: &ValidationError<'_>, arguments: &Value) -> String {
+fn problem(error: &ValidationError<'_>) -> String {
     if let ValidationErrorKind::OneOfNotValid { context } | ValidationErrorKind::OneOfMultipleValid { context } =
         error.kind()
-        && let Some(choice) = choice(context, arguments)
+        && let Some(choice) = choice(context)
     {
         return choice;
     }
@@ -40,28 +40,25 @@ fn problem(error: &ValidationError<'_>, arguments: &Value) -> String {
     if name.is_empty() { error.to_string() } else { format!("'{name}': {error}") }
 }
 
-/// A choice between sets of arguments ("either device, or kind"): says which to give, and which not with them.
-fn choice(branches: &[Vec<ValidationError<'_>>], arguments: &Value) -> Option<String> {
-    let mut missing = Vec::new();
-    let mut excluded = Vec::new();
+/// A choice between sets of arguments ("either device, or kind"): says which to give, or which not together.
+fn choice(branches: &[Vec<ValidationError<'_>>]) -> Option<String> {
+    let mut missing = BTreeSet::new();
+    let mut excluded = BTreeSet::new();
     for error in branches.iter().flatten() {
         if let ValidationErrorKind::Required { property: Value::String(name) } = error.kind() {
-            missing.push(name.as_str());
+            missing.insert(name.clone());
         } else if let ValidationErrorKind::FalseSchema = error.kind() {
-            excluded.push(error.instance_path().to_string().trim_start_matches('/').to_owned());
+            excluded.insert(error.instance_path().to_string().trim_start_matches('/').to_owned());
         }
     }
-    let given: Vec<&str> =
-        ["device", "kind", "area"].into_iter().filter(|name| arguments.get(name).is_some()).collect();
-    let mut text = String::new();
-    if missing.len() > 1 {
-        write!(text, "give either '{}'", missing.join("' or '")).ok()?;
-    } else if !excluded.is_empty() && given.len() > 1 {
-        write!(text, "'{}' do not go together: give one of them", given.join("' and '")).ok()?;
+    let quoted = |names: BTreeSet<String>, word: &str| Vec::from_iter(names).join(&format!("' {word} '"));
+    if excluded.len() > 1 {
+        Some(format!("'{}' do not go together: give one of them", quoted(excluded, "and")))
+    } else if missing.len() > 1 {
+        Some(format!("give either '{}'", quoted(missing, "or")))
     } else {
-        return None;
+        None
     }
-    Some(text)
 }
 
 #[cfg(test)]
@@ -90,13 +87,13 @@ mod tests {
 
     #[test]
     fn a_model_can_repair_its_call_from_the_text() {
-        assert_snapshot!(told(json!({"device": "lamp", "percent": 40})), @"");
-        assert_snapshot!(told(json!({"device": "lamp", "percent": 140})), @"");
-        assert_snapshot!(told(json!({"device": "lamp", "percent": "40"})), @"");
-        assert_snapshot!(told(json!({"percent": 40})), @"");
-        assert_snapshot!(told(json!({"device": "lamp", "kind": "light", "percent": 40})), @"");
-        assert_snapshot!(told(json!({"device": "lamp", "area": "kitchen", "percent": 40})), @"");
-        assert_snapshot!(told(json!({"device": "lamp"})), @"");
-        assert_snapshot!(told(json!({"device": "lamp", "percent": 4, "colour": "red"})), @"");
+        assert_snapshot!(told(json!({"device": "lamp", "percent": 40})), @"fits");
+        assert_snapshot!(told(json!({"device": "lamp", "percent": 140})), @"'percent': 140 is greater than the maximum of 100");
+        assert_snapshot!(told(json!({"device": "lamp", "percent": "40"})), @r#"'percent': "40" is not of type "integer""#);
+        assert_snapshot!(told(json!({"percent": 40})), @"give either 'device' or 'kind'");
+        assert_snapshot!(told(json!({"device": "lamp", "kind": "light", "percent": 40})), @"'device' and 'kind' do not go together: give one of them");
+        assert_snapshot!(told(json!({"device": "lamp", "area": "kitchen", "percent": 40})), @"'area' and 'device' do not go together: give one of them");
+        assert_snapshot!(told(json!({"device": "lamp"})), @"'percent' is missing");
+        assert_snapshot!(told(json!({"device": "lamp", "percent": 4, "colour": "red"})), @"there is no argument 'colour'");
     }
 }

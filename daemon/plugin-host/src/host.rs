@@ -4,7 +4,7 @@ use crate::breaker::{Admission, Breaker};
 use crate::compiled::{CompiledCache, OpenCacheError};
 use crate::engine::{StartEngineError, TickingEngine};
 use crate::grant::Grant;
-use crate::inspect::{LimitsReport, PluginReport, PluginState};
+use crate::inspect::{LimitsReport, PluginReport, PluginState, in_full};
 use crate::install::{InstallPluginError, InstallReport, remove_if_there};
 use crate::io::PluginIo;
 use crate::load::{LoadPluginError, LoadedPlugin, Workshop};
@@ -69,7 +69,7 @@ pub enum WriteGrantError {
         source: std::io::Error,
     },
     /// It was written, and the plugin still cannot be loaded.
-    #[error("the grant is written, but the plugin cannot be loaded: {0}")]
+    #[error("the grant is written, but the plugin cannot be loaded")]
     Load(#[source] Arc<LoadPluginError>),
     /// A value that TOML cannot hold.
     #[error("the grant cannot be written down: {0}")]
@@ -113,7 +113,7 @@ impl PluginHost {
         };
         for plugin in host.installed()? {
             if let Err(error) = host.reload(&plugin).await {
-                tracing::warn!(%plugin, "not loaded: {error}");
+                tracing::warn!(%plugin, "not loaded: {}", in_full(error.as_ref()));
             }
         }
         Ok(host)
@@ -174,7 +174,7 @@ impl PluginHost {
             self.workshop.install(package).await?
         };
         if let Err(error) = self.reload(&report.manifest.plugin.id).await {
-            tracing::info!(plugin = %report.manifest.plugin.id, "installed, not loaded: {error}");
+            tracing::info!(plugin = %report.manifest.plugin.id, "installed, not loaded: {}", in_full(error.as_ref()));
         }
         Ok(report)
     }

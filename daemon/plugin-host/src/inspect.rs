@@ -75,7 +75,7 @@ pub enum PluginState {
 
 impl PluginState {
     pub(crate) fn of(error: &LoadPluginError) -> Self {
-        let reason = error.to_string();
+        let reason = in_full(error);
         match error {
             LoadPluginError::NoGrant { .. } => Self::Ungranted { reason },
             LoadPluginError::Quarantined { .. } => Self::Quarantined { reason },
@@ -90,4 +90,15 @@ impl PluginState {
             | LoadPluginError::ToolTaken { .. } => Self::Refused { reason },
         }
     }
+}
+
+/// An error with its causes, on one line.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

@@ -10,6 +10,7 @@ use crate::tool_list::{LOCK_FILE, ToolLock};
 use hob_events::ToolSpec;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What was installed. Its text is what the owner reads before granting.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +48,9 @@ pub enum InstallPluginError {
     /// What it lists.
     #[error(transparent)]
     Tools(LoadPluginError),
+    /// The thread that copied it died.
+    #[error("copying the package was cut short: install it again")]
+    Interrupted,
     /// The plugins folder.
     #[error("{path} cannot be written")]
     Io {
@@ -70,8 +74,12 @@ impl Workshop {
         let id = &manifest.plugin.id;
         let tools = self.listed_tools(id, &found.component).await.map_err(InstallPluginError::Tools)?;
         let lock = ToolLock { sha256: found.hash, tools };
-        copy(package, &self.settings.plugins, &manifest, &lock)?;
-        Ok(InstallReport { needs: found.imports.capabilities, component: found.bytes, tools: lock.tools, manifest })
+        let (package, settings) = (package.to_path_buf(), Arc::clone(&self.settings));
+        let copying = tokio::task::spawn_blocking(move || {
+            copy(&package, &settings.plugins, &manifest, &lock)?;
+            Ok(InstallReport { needs: found.imports.capabilities, component: found.bytes, tools: lock.tools, manifest })
+        });
+        copying.await.unwrap_or(Err(InstallPluginError::Interrupted))
     }
 }
 

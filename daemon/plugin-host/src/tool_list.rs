@@ -196,14 +196,14 @@ mod tests {
     #[test]
     fn a_list_that_could_harm_the_prompt_is_refused() {
         assert_snapshot!(refused(vec![]), @"the plugin lists no tools");
-        assert_snapshot!(refused((0..33).map(|n| tool(&format!("t{n}"), OBJECT)).collect()), @"");
-        assert_snapshot!(refused(vec![tool("a", OBJECT), tool("a", OBJECT)]), @"");
-        assert_snapshot!(refused(vec![tool("Über", OBJECT)]), @"");
-        assert_snapshot!(refused(vec![contract::ToolSpec { description: "x".repeat(2_000), ..tool("a", OBJECT) }]), @"");
-        assert_snapshot!(refused(vec![tool("a", "{")]), @"");
-        assert_snapshot!(refused(vec![tool("a", r#"{"type":"string"}"#)]), @"");
-        assert_snapshot!(refused(vec![tool("a", r#"{"type":"object","properties":{"a":{"type":"nonsense"}}}"#)]), @"");
-        assert_snapshot!(refused(vec![tool("a", r#"{"type":"object","properties":{"a":{"$ref":"http://a.example/s"}}}"#)]), @"");
+        assert_snapshot!(refused((0..33).map(|n| tool(&format!("t{n}"), OBJECT)).collect()), @"the plugin lists 33 tools, and 32 are allowed");
+        assert_snapshot!(refused(vec![tool("a", OBJECT), tool("a", OBJECT)]), @"the plugin lists 'a' twice");
+        assert_snapshot!(refused(vec![tool("Über", OBJECT)]), @"'Über' is no name of a tool: lower-case letters, digits and '_', beginning with a letter, at most 64");
+        assert_snapshot!(refused(vec![contract::ToolSpec { description: "x".repeat(2_000), ..tool("a", OBJECT) }]), @"the description of 'a' has 2000 bytes, and 1024 are allowed");
+        assert_snapshot!(refused(vec![tool("a", "{")]), @"the schema of 'a' cannot be used: it is no JSON: EOF while parsing an object at line 1 column 1");
+        assert_snapshot!(refused(vec![tool("a", r#"{"type":"string"}"#)]), @r#"the schema of 'a' cannot be used: it must have "type": "object""#);
+        assert_snapshot!(refused(vec![tool("a", r#"{"type":"object","properties":{"a":{"type":"nonsense"}}}"#)]), @r#"the schema of 'a' cannot be used: "nonsense" is not valid under any of the schemas listed in the 'anyOf' keyword"#);
+        assert_snapshot!(refused(vec![tool("a", r#"{"type":"object","properties":{"a":{"$ref":"http://a.example/s"}}}"#)]), @"the schema of 'a' cannot be used: it refers to 'http://a.example/s' outside itself");
     }
 
     #[test]

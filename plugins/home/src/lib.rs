@@ -62,6 +62,7 @@ fn set_level(
     )
 )]
 fn set_temperature(#[takes(climate)] target: Target, #[range(5..=35)] celsius: f64) -> Result<Done, ToolError> {
+    let celsius = degrees(celsius);
     Ok(change(&target, json!({"celsius": celsius}))?.with("celsius", celsius))
 }
 
@@ -124,6 +125,12 @@ fn get_state(
             Ok(Map::from_iter([("summary".to_owned(), Value::String(summary))]))
         }
     }
+}
+
+/// 20 and not 20.0: the number is sent and said.
+#[expect(clippy::cast_possible_truncation, reason = "the schema keeps it between 5 and 35")]
+fn degrees(celsius: f64) -> Value {
+    if celsius.fract() == 0.0 { json!(celsius as i64) } else { json!(celsius) }
 }
 
 fn change(target: &Target, wanted: Value) -> Result<Done, ToolError> {
