@@ -32,7 +32,12 @@ SHIPPING = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m pocket", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m pocket",
+        description=__doc__,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     add_data(commands)
     add_tokenizer(commands)
@@ -46,7 +51,11 @@ def main() -> int:
 
 
 def add_data(commands) -> None:
-    command = commands.add_parser("data", help="print samples of the generated data", epilog="example: python -m pocket data --sessions 3 --seed 7")
+    command = commands.add_parser(
+        "data",
+        help="print samples of the generated data",
+        epilog="example: python -m pocket data --sessions 3 --seed 7",
+    )
     command.add_argument("--sessions", type=int, default=1)
     command.add_argument("--talks", type=int, default=20)
     command.add_argument("--seed", type=int, default=1)
@@ -62,7 +71,9 @@ def add_data(commands) -> None:
 
 
 def add_tokenizer(commands) -> None:
-    command = commands.add_parser("tokenizer", help="learn the tokenizer", epilog="example: python -m pocket tokenizer --work work --merges 1500")
+    command = commands.add_parser(
+        "tokenizer", help="learn the tokenizer", epilog="example: python -m pocket tokenizer --work work --merges 1500"
+    )
     command.add_argument("--work", type=Path, default=Path("work"))
     command.add_argument("--merges", type=int, default=1500)
 
@@ -78,7 +89,9 @@ def add_tokenizer(commands) -> None:
 def add_train(commands) -> None:
     from .train import Plan
 
-    command = commands.add_parser("train", help="train the model", epilog="example: nice -n 5 python -m pocket train --work work --minutes 72")
+    command = commands.add_parser(
+        "train", help="train the model", epilog="example: nice -n 5 python -m pocket train --work work --minutes 72"
+    )
     command.add_argument("--work", type=Path, default=Path("work"))
     command.add_argument("--resume", action="store_true", help="go on from work/checkpoint.pt")
     command.add_argument("--initial", type=Path, help="begin with the weights of this folder")
@@ -88,7 +101,12 @@ def add_train(commands) -> None:
     def run(args) -> None:
         from .train import train
 
-        train(args.work, Plan(**{field.name: getattr(args, field.name) for field in fields(Plan)}), args.resume, args.initial)
+        train(
+            args.work,
+            Plan(**{field.name: getattr(args, field.name) for field in fields(Plan)}),
+            args.resume,
+            args.initial,
+        )
 
     command.set_defaults(run=run)
 
@@ -104,7 +122,11 @@ def add_shipping(commands) -> None:
 
 
 def add_evaluate(commands) -> None:
-    command = commands.add_parser("evaluate", help="score a folder on the generated sets", epilog="example: python -m pocket evaluate --folder work/pocket --sets near_miss two_step --show 20")
+    command = commands.add_parser(
+        "evaluate",
+        help="score a folder on the generated sets",
+        epilog="example: python -m pocket evaluate --folder work/pocket --sets near_miss two_step --show 20",
+    )
     command.add_argument("--folder", type=Path, default=Path("work/pocket"))
     command.add_argument("--houses", type=int, default=24)
     command.add_argument("--talks", type=int, default=12, help="commands in each house")
@@ -122,11 +144,19 @@ def add_evaluate(commands) -> None:
 
 
 def add_cases(commands) -> None:
-    command = commands.add_parser("cases", help="write the evaluation cases of the daemon's evaluator", epilog="example: python -m pocket cases --out cases --home-assistant DATA/ha_intents_en_dev.jsonl")
+    command = commands.add_parser(
+        "cases",
+        help="write the evaluation cases of the daemon's evaluator",
+        epilog="example: python -m pocket cases --out cases --home-assistant DATA/ha_intents_en_dev.jsonl",
+    )
     command.add_argument("--out", type=Path, required=True, help="folder for one JSONL file a set")
     command.add_argument("--houses", type=int, default=24)
     command.add_argument("--talks", type=int, default=12, help="commands in each house")
-    command.add_argument("--home-assistant", type=Path, help="Home Assistant's sentences (JSONL; its homes/ folder beside it); read, never copied")
+    command.add_argument(
+        "--home-assistant",
+        type=Path,
+        help="Home Assistant's sentences (JSONL; its homes/ folder beside it); read, never copied",
+    )
 
     def run(args) -> None:
         from .cases import write_cases
@@ -137,7 +167,11 @@ def add_cases(commands) -> None:
 
 
 def add_check(commands) -> None:
-    command = commands.add_parser("check", help="hand rendering = template, our logits = transformers'", epilog="example: python -m pocket check --folder work/pocket")
+    command = commands.add_parser(
+        "check",
+        help="hand rendering = template, our logits = transformers'",
+        epilog="example: python -m pocket check --folder work/pocket",
+    )
     command.add_argument("--folder", type=Path, help="check the logits of this folder too")
     command.add_argument("--cases", type=int, default=300, help="random conversations to render")
 

@@ -100,7 +100,9 @@ def padded(rows: list[list[int]], fill: int) -> Tensor:
     return torch.tensor([row + [fill] * (width - len(row)) for row in rows])
 
 
-def make_batch(houses: list[list[int]], talks: list[list[tuple[list[int], list[int]]]], window: int, chunks: int) -> Batch:
+def make_batch(
+    houses: list[list[int]], talks: list[list[tuple[list[int], list[int]]]], window: int, chunks: int
+) -> Batch:
     """`houses`: ids of each prefix; `talks`: for each house its conversations with labels."""
     ids = padded(houses, 0)
     pos = torch.arange(ids.shape[1])[None].expand(len(houses), -1)
@@ -108,7 +110,9 @@ def make_batch(houses: list[list[int]], talks: list[list[tuple[list[int], list[i
     every = [(len(talk[0]), index, talk) for index, of_house in enumerate(talks) for talk in of_house]
     flat = sorted(((*row, number) for number, row in enumerate(every)), key=lambda row: row[0])
     size = -(-len(flat) // chunks)
-    parts = [make_part(flat[start : start + size], lengths, ids.shape[1], window) for start in range(0, len(flat), size)]
+    parts = [
+        make_part(flat[start : start + size], lengths, ids.shape[1], window) for start in range(0, len(flat), size)
+    ]
     tokens = sum(lengths) + sum(row[0] for row in flat)
     return Batch(ids, pos, *causal(pos, window), parts, len(flat), tokens)
 
@@ -130,7 +134,9 @@ def make_part(rows: list, lengths: list[int], prefix: int, window: int) -> Part:
     sel = places.clamp(max=width - 1)
     wanted = torch.where(places < width, labels.gather(1, sel), IGNORED)
     mask_full, mask_sliding = torch.cat((whole, own), 2)[:, None], torch.cat((close, own_close), 2)[:, None]
-    return Part(ids, pos, mask_full, mask_sliding, sel, wanted, owner, near.clamp(min=0), [number for _, _, _, number in rows])
+    return Part(
+        ids, pos, mask_full, mask_sliding, sel, wanted, owner, near.clamp(min=0), [number for _, _, _, number in rows]
+    )
 
 
 def of_part(part: Part, house: KeyValue, full: bool) -> KeyValue:

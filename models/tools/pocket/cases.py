@@ -23,13 +23,18 @@ DEADLINE_MS = 10_000
 
 def inventory(home: Home) -> dict:
     devices = [
-        {"name": d.name, "aliases": d.aliases, "area": d.area, "kind": d.kind, "risk": RISK.get(d.kind, "low")} for d in home.devices
+        {"name": d.name, "aliases": d.aliases, "area": d.area, "kind": d.kind, "risk": RISK.get(d.kind, "low")}
+        for d in home.devices
     ]
     return {"devices": devices, "areas": [{"name": room, "floor": floor} for room, floor in home.rooms.items()]}
 
 
 def tool_spec(tool: dict) -> dict:
-    return {**tool, "effects": {"read_only": tool["name"] in ("get_state", "list_read"), "idempotent": False}, "deadline_ms": DEADLINE_MS}
+    return {
+        **tool,
+        "effects": {"read_only": tool["name"] in ("get_state", "list_read"), "idempotent": False},
+        "deadline_ms": DEADLINE_MS,
+    }
 
 
 def case(name: str, home: Home, tools: list[dict], area: str | None, text: str, calls: list[Call], match: str) -> dict:
@@ -62,9 +67,14 @@ def write_cases(out: Path, houses: int, talks: int, home_assistant: Path | None)
         return
     kept, refused = mapped(home_assistant)
     tools = list(shipped_tools())
-    count = write(out / "home_assistant.jsonl", (case("home_assistant", *([home, tools, *rest]), "effect") for home, *rest in kept))
+    count = write(
+        out / "home_assistant.jsonl",
+        (case("home_assistant", *([home, tools, *rest]), "effect") for home, *rest in kept),
+    )
     empty = sum(not calls for *_, calls in kept)
-    sys.stdout.write(f"home_assistant: {count} of {count + sum(refused.values())} labelled rows map; in {empty} of them the house lacks what is asked for\n")
+    sys.stdout.write(
+        f"home_assistant: {count} of {count + sum(refused.values())} labelled rows map; in {empty} of them the house lacks what is asked for\n"
+    )
     for reason, number in refused.most_common():
         sys.stdout.write(f"  {number:4} not: {reason}\n")
 

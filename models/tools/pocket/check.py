@@ -62,7 +62,9 @@ def differences(cases: int, seed: int = 3) -> list[tuple[str, str]]:
 
 def rendered_messages(session: Session, asked: list[dict]) -> str:
     template = Environment(trim_blocks=True, lstrip_blocks=True).from_string(TEMPLATE.read_text())
-    return template.render(messages=asked, tools=functions(session.tools), add_generation_prompt=True, bos_token="<bos>")
+    return template.render(
+        messages=asked, tools=functions(session.tools), add_generation_prompt=True, bos_token="<bos>"
+    )
 
 
 def check(folder: Path | None, cases: int) -> int:

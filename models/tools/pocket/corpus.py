@@ -13,7 +13,29 @@ from .homes import WEIGHTS
 from .prompt import answer, responses, shipped_tools, user_turn
 from .sessions import training_session
 
-WHOLE_WORDS = (*WEIGHTS, "device", "area", "kind", "percent", "celsius", "item", "list", "call", "response", "state", "error", "ok", "true", "summary", "items", "string", "integer", "number", "object", "device")
+WHOLE_WORDS = (
+    *WEIGHTS,
+    "device",
+    "area",
+    "kind",
+    "percent",
+    "celsius",
+    "item",
+    "list",
+    "call",
+    "response",
+    "state",
+    "error",
+    "ok",
+    "true",
+    "summary",
+    "items",
+    "string",
+    "integer",
+    "number",
+    "object",
+    "device",
+)
 
 
 def texts(rng: Random, sessions: int, talks: int = 8) -> Iterator[str]:
@@ -43,4 +65,6 @@ def sample(seed: int, sessions: int, talks: int, declared: bool) -> Iterator[str
         for turns in session.talks:
             for turn in turns:
                 said = user_turn(turn).removeprefix("<|turn>user\n").removesuffix("<turn|>\n<|turn>model\n")
-                yield f"[{turn.sort}] {said}\n    {answer(turn)}" + (f"{responses(turn)}{turn.reply}<turn|>" if turn.calls else "")
+                yield f"[{turn.sort}] {said}\n    {answer(turn)}" + (
+                    f"{responses(turn)}{turn.reply}<turn|>" if turn.calls else ""
+                )

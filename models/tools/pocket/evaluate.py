@@ -13,8 +13,8 @@ from . import folder
 from .batches import IGNORED, Encoder, forward, make_batch
 from .grammar import Grammar
 from .model import Pocket
-from .sets import SETS, draw_set
 from .sessions import Session
+from .sets import SETS, draw_set
 
 
 @dataclass
@@ -43,7 +43,11 @@ def score_session(model: Pocket, encoder: Encoder, session: Session, score: Scor
             wanted, scores = part.labels[row][kept].tolist(), logits[row][kept]
             free = scores.argmax(-1).tolist() == wanted
             constrained = free if not turn.calls else holds(grammar, wanted, scores)
-            score.count, score.free, score.constrained = score.count + 1, score.free + free, score.constrained + constrained
+            score.count, score.free, score.constrained = (
+                score.count + 1,
+                score.free + free,
+                score.constrained + constrained,
+            )
             score.by_sort[turn.sort].append(constrained)
             if not constrained:
                 guess = encoder.tokenizer.decode(scores.argmax(-1).tolist(), skip_special_tokens=False)
@@ -66,7 +70,15 @@ def holds(grammar: Grammar, wanted: list[int], scores: torch.Tensor) -> bool:
     return True
 
 
-def evaluate(path: Path, houses: int, talks: int, names: list[str] | None = None, declared: bool = True, show: int = 0, threads: int = 1) -> dict[str, Score]:
+def evaluate(
+    path: Path,
+    houses: int,
+    talks: int,
+    names: list[str] | None = None,
+    declared: bool = True,
+    show: int = 0,
+    threads: int = 1,
+) -> dict[str, Score]:
     """Scores the folder on the generated sets and prints a line for each."""
     torch.set_num_threads(threads)
     model, tokenizer = folder.load(path)

@@ -70,7 +70,11 @@ class Grammar:
             elif not values:
                 return None
             else:
-                elements += [("literal", (self.quote,)), ("one", tuple(map(self.encode, values))), ("literal", (self.quote,))]
+                elements += [
+                    ("literal", (self.quote,)),
+                    ("one", tuple(map(self.encode, values))),
+                    ("literal", (self.quote,)),
+                ]
         return [*elements, ("literal", self.encode("}<tool_call|>"))]
 
     def start(self) -> set[State]:
@@ -120,7 +124,11 @@ class Grammar:
                 case "literal" | "one":
                     ids = data if kind == "literal" else data[alternative]
                     if ids[offset] == token:
-                        out |= self.after(form, element) if offset + 1 == len(ids) else {(form, element, alternative, offset + 1)}
+                        out |= (
+                            self.after(form, element)
+                            if offset + 1 == len(ids)
+                            else {(form, element, alternative, offset + 1)}
+                        )
                 case "number":
                     if token in self.digits:
                         out.add((form, element, -1, 1))

@@ -14,9 +14,9 @@ from random import Random
 
 import yaml
 
-from .commands import KINDS
 from .homes import Device, Home
 from .prompt import Call
+from .speaker import KINDS
 
 KIND_OF_DOMAIN = {
     "light": "light", "switch": "switch", "fan": "fan", "cover": "cover", "lock": "lock", "climate": "climate", "media_player": "media", "vacuum": "vacuum", "valve": "valve",
@@ -27,7 +27,12 @@ TOOL_OF_INTENT = {
     "HassClimateSetTemperature": "set_temperature", "HassGetState": "get_state", "HassClimateGetTemperature": "get_state",
     "HassListAddItem": "list_add", "HassShoppingListAddItem": "list_add", "HassListCompleteItem": "list_complete", "HassShoppingListCompleteItem": "list_complete",
 }  # fmt: skip
-KIND_OF_INTENT = {"HassLightSet": "light", "HassSetVolume": "media", "HassClimateSetTemperature": "climate", "HassClimateGetTemperature": "climate"}
+KIND_OF_INTENT = {
+    "HassLightSet": "light",
+    "HassSetVolume": "media",
+    "HassClimateSetTemperature": "climate",
+    "HassClimateGetTemperature": "climate",
+}
 OPENED = {"cover": ("open", "close"), "valve": ("open", "close"), "lock": ("lock", "unlock")}
 """Home Assistant turns these on and off."""
 NUMBERS = {"brightness": "percent", "position": "percent", "volume_level": "percent", "temperature": "celsius"}

@@ -68,7 +68,19 @@ ADJECTIVES = (
     "play,piano,garden,middle,center,spare,guest,kids,round,long,outdoor,indoor,rear,far,near,large,little,island,sink,stove,bed,"
     "cabinet,shelf,shower,bath,closet,hallway,counter,bar,workbench,third,extra,smart,warm,cold,mini,double"
 ).split(",")
-WEIGHTS = {"light": 8, "switch": 5, "cover": 4, "sensor": 5, "lock": 2, "fan": 2, "climate": 2, "media": 2, "valve": 1.3, "vacuum": 1, "scene": 2}
+WEIGHTS = {
+    "light": 8,
+    "switch": 5,
+    "cover": 4,
+    "sensor": 5,
+    "lock": 2,
+    "fan": 2,
+    "climate": 2,
+    "media": 2,
+    "valve": 1.3,
+    "vacuum": 1,
+    "scene": 2,
+}
 GROUP_NOUNS = {
     "light": ("light", "light", "light", "lamp", "bulb", "light"),
     "switch": ("switch", "switch", "plug", "socket", "outlet"),
@@ -80,7 +92,11 @@ GROUP_NOUNS = {
     "media": ("speaker", "tv", "media player", "television"),
     "vacuum": ("vacuum", "vacuum cleaner", "robot vacuum", "robot"),
 }
-MASS_NOUNS = {"light": ("lighting",), "climate": ("heating", "heat", "air conditioning", "ac"), "media": ("music", "audio", "sound")}
+MASS_NOUNS = {
+    "light": ("lighting",),
+    "climate": ("heating", "heat", "air conditioning", "ac"),
+    "media": ("music", "audio", "sound"),
+}
 
 
 @dataclass
@@ -124,7 +140,9 @@ class Home:
     def words_of(self, device: Device) -> set[str]:
         """Every word that a speaker may use for the device."""
         words = set(" ".join([*device.names, device.area or "", self.rooms.get(device.area or "") or ""]).split())
-        return words | set(GROUP_NOUNS.get(device.kind, ())) | {plural(noun) for noun in GROUP_NOUNS.get(device.kind, ())}
+        return (
+            words | set(GROUP_NOUNS.get(device.kind, ())) | {plural(noun) for noun in GROUP_NOUNS.get(device.kind, ())}
+        )
 
 
 def plural(noun: str) -> str:
@@ -140,7 +158,14 @@ def noun_for(rng: Random, kind: str, quantity: str | None) -> str:
 def code(rng: Random) -> str:
     """A short mark with a digit, as on a panel: k7, 2b, n2o, 104."""
     letter = lambda: rng.choice("abcdefghijklmnopqrstuvwxyz")  # noqa: E731
-    return rng.choice((letter() + str(rng.randint(1, 99)), str(rng.randint(1, 9)) + letter(), str(rng.randint(1, 250)), letter() + str(rng.randint(2, 9)) + letter()))
+    return rng.choice(
+        (
+            letter() + str(rng.randint(1, 99)),
+            str(rng.randint(1, 9)) + letter(),
+            str(rng.randint(1, 250)),
+            letter() + str(rng.randint(2, 9)) + letter(),
+        )
+    )
 
 
 def name_for(rng: Random, kind: str, quantity: str | None, area: str, evaluation: bool, random_share: float) -> str:
@@ -182,7 +207,18 @@ def name_for(rng: Random, kind: str, quantity: str | None, area: str, evaluation
 
 def room_name(rng: Random, evaluation: bool) -> str:
     word = any_word(rng, evaluation)
-    return rng.choice((f"{word} room", word, f"{word} hall", f"{word}'s room", f"{word}'s bedroom", f"{rng.choice(ROOMS)} {rng.randint(1, 3)}", f"room {rng.randint(1, 20)}", f"zone {rng.randint(1, 9)}"))
+    return rng.choice(
+        (
+            f"{word} room",
+            word,
+            f"{word} hall",
+            f"{word}'s room",
+            f"{word}'s bedroom",
+            f"{rng.choice(ROOMS)} {rng.randint(1, 3)}",
+            f"room {rng.randint(1, 20)}",
+            f"zone {rng.randint(1, 9)}",
+        )
+    )
 
 
 def make_home(rng: Random, count: int, evaluation: bool = False, random_share: float = 0.5) -> Home:
@@ -192,7 +228,9 @@ def make_home(rng: Random, count: int, evaluation: bool = False, random_share: f
         if rng.random() < 0.12:
             rooms[index] = room_name(rng, evaluation)
     floors = rng.sample(FLOORS, rng.randint(1, 3)) if rng.random() < 0.45 else []
-    placed = {room: rng.choice(floors) if floors and rng.random() < 0.9 else None for room in rooms if room not in floors}
+    placed = {
+        room: rng.choice(floors) if floors and rng.random() < 0.9 else None for room in rooms if room not in floors
+    }
     home = Home([], placed)
     taken = set(placed) | set(floors)
     kinds, weights = list(WEIGHTS), [weight * rng.choice((0.3, 1, 1, 2)) for weight in WEIGHTS.values()]

@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from random import Random
 
-from .commands import KINDS, NO_TOOL, Speaker, Unfit
 from .homes import GROUP_NOUNS
 from .phrases import expand
 from .prompt import Call, Turn, shipped_tools
+from .refusals import NO_TOOL
 from .results import FAILED, failure, receipt
+from .speaker import KINDS, Speaker, Unfit
 from .words import any_word, held, spoken
 
 VERBS = (
@@ -60,7 +61,18 @@ ENUMS = {
     "priority": "low normal high urgent", "day": "today tomorrow monday tuesday wednesday thursday friday saturday sunday", "flavor": "vanilla mint lemon cherry chocolate",
     "effect": "rainbow strobe pulse fire breathe", "sound": "bell chime buzzer gong bird", "language": "english german french spanish", "strength": "weak mild strong extra", "side": "left right front back both",
 }  # fmt: skip
-ENUM_FORMS = ("in {v} {key}", "{v}", "in {v}", "with {v}", "to {v}", "{key} {v}", "with {key} {v}", "on {v}", "as {v}", "with the {v} {key}")
+ENUM_FORMS = (
+    "in {v} {key}",
+    "{v}",
+    "in {v}",
+    "with {v}",
+    "to {v}",
+    "{key} {v}",
+    "with {key} {v}",
+    "on {v}",
+    "as {v}",
+    "with the {v} {key}",
+)
 TEXTS = {
     "message": ("saying {x}", "that {x}", "with the message {x}", "message {x}", "the message {x}", "that says {x}"),
     "text": ("saying {x}", "with the text {x}", "{x}", "text {x}"),
@@ -98,7 +110,12 @@ class Invented:
 
     def spec(self) -> dict:
         properties = {slot.key: slot.schema for slot in self.slots}
-        schema: dict = {"type": "object", "properties": properties, "required": [s.key for s in self.slots if s.required], "additionalProperties": False}
+        schema: dict = {
+            "type": "object",
+            "properties": properties,
+            "required": [s.key for s in self.slots if s.required],
+            "additionalProperties": False,
+        }
         if not schema["required"]:
             del schema["required"]
         return {"name": self.name, "plugin": "extra", "description": self.description, "schema": schema}
@@ -109,7 +126,11 @@ class Invented:
         words, args = {}, {}
         for slot in given:
             words[slot.key], args[slot.key] = slot.draw(speaker)
-        fitting = [phrase for phrase in self.phrases if all(("{" + slot.key + "}" in phrase) == (slot in given) for slot in self.slots)]
+        fitting = [
+            phrase
+            for phrase in self.phrases
+            if all(("{" + slot.key + "}" in phrase) == (slot in given) for slot in self.slots)
+        ]
         if not fitting:
             raise Unfit
         text = expand(rng, rng.choice(fitting))
@@ -137,11 +158,18 @@ def number_slot(rng: Random, key: str | None = None, required: bool | None = Non
     forms = NUMBERS[key]
 
     def draw(speaker: Speaker) -> tuple[str, object]:
-        value = speaker.rng.choice((speaker.rng.randint(1, 12), speaker.rng.randint(1, 60), speaker.rng.randint(1, 20) * 5))
+        value = speaker.rng.choice(
+            (speaker.rng.randint(1, 12), speaker.rng.randint(1, 60), speaker.rng.randint(1, 20) * 5)
+        )
         return speaker.rng.choice(forms).replace("{n}", spoken(speaker.rng, value)), value
 
     schema = {"type": rng.choice(("integer", "integer", "number")), "minimum": 0}
-    return Slot(key, described(rng, schema, rng.choice((f"How many {key}.", f"The {key}.", f"{key.capitalize()}."))), bool_of(rng, required), draw)
+    return Slot(
+        key,
+        described(rng, schema, rng.choice((f"How many {key}.", f"The {key}.", f"{key.capitalize()}."))),
+        bool_of(rng, required),
+        draw,
+    )
 
 
 def enum_slot(rng: Random, evaluation: bool, key: str | None = None, required: bool | None = None) -> Slot:
@@ -162,7 +190,10 @@ def text_slot(rng: Random, key: str | None = None, required: bool | None = None)
     def draw(speaker: Speaker) -> tuple[str, object]:
         inner = speaker.rng
         small = ("the", "is", "we", "are", "in", "a", "my", "will")
-        value = " ".join(inner.choice(small) if inner.random() < 0.3 else any_word(inner, speaker.evaluation) for _ in range(inner.randint(1, 4)))
+        value = " ".join(
+            inner.choice(small) if inner.random() < 0.3 else any_word(inner, speaker.evaluation)
+            for _ in range(inner.randint(1, 4))
+        )
         return inner.choice(TEXTS[key]).replace("{x}", value), value
 
     return Slot(key, described(rng, {"type": "string", "minLength": 1}, f"The {key}."), bool_of(rng, required), draw)
@@ -173,7 +204,12 @@ def device_slot(rng: Random, kinds: list[str], required: bool | None = None, key
         return speaker.mention(speaker.pick(tuple(kinds)))
 
     key = key or (rng.choice(DEVICE_KEYS) if rng.random() < 0.8 else kinds[0])
-    return Slot(key, described(rng, {"type": "string", "x-hob-device": kinds}, f"Which {kinds[0]}."), bool_of(rng, required), draw)
+    return Slot(
+        key,
+        described(rng, {"type": "string", "x-hob-device": kinds}, f"Which {kinds[0]}."),
+        bool_of(rng, required),
+        draw,
+    )
 
 
 def area_slot(rng: Random, required: bool | None = None, key: str | None = None) -> Slot:
@@ -185,7 +221,12 @@ def area_slot(rng: Random, required: bool | None = None, key: str | None = None)
         area = speaker.rng.choice(speaker.home.area_names)
         return speaker.rng.choice(("in the ", "in ", "in the ", "for the ", "on the ", "of the ")) + area, area
 
-    return Slot(key or rng.choice(AREA_KEYS), described(rng, {"type": "string", "x-hob-area": True}, "Which room."), bool_of(rng, required), draw)
+    return Slot(
+        key or rng.choice(AREA_KEYS),
+        described(rng, {"type": "string", "x-hob-area": True}, "Which room."),
+        bool_of(rng, required),
+        draw,
+    )
 
 
 def bool_of(rng: Random, required: bool | None) -> bool:
@@ -219,9 +260,15 @@ def from_words(rng: Random, present: set[str], evaluation: bool = False) -> Inve
     verb, noun = word_from(rng, VERBS, evaluation), word_from(rng, NOUNS, evaluation)
     if verb == noun:
         noun = word_from(rng, NOUNS, evaluation, 0)
-    kinds = [kind for kind in present if kind in GROUP_NOUNS or kind == "sensor"]
+    kinds = [kind for kind in sorted(present) if kind in GROUP_NOUNS or kind == "sensor"]
     acts_on_device = bool(kinds) and rng.random() < 0.35
-    makers: list[Callable[[], Slot]] = [lambda: number_slot(rng), lambda: number_slot(rng), lambda: enum_slot(rng, evaluation), lambda: text_slot(rng), lambda: area_slot(rng)]
+    makers: list[Callable[[], Slot]] = [
+        lambda: number_slot(rng),
+        lambda: number_slot(rng),
+        lambda: enum_slot(rng, evaluation),
+        lambda: text_slot(rng),
+        lambda: area_slot(rng),
+    ]
     slots: list[Slot] = []
     if acts_on_device:
         slots.append(device_slot(rng, sorted(rng.sample(kinds, min(len(kinds), rng.choice((1, 1, 2, 3))))), True))
@@ -239,27 +286,99 @@ def wording(rng: Random, verb: str, noun: str, device: Slot | None) -> tuple[str
     if device:
         d = "{" + device.key + "}"
         if style < 0.4:
-            return verb, f"{third(verb).capitalize()} a device.", [f"{verb} {d}", f"{verb} {d}", f"{d} {verb}", f"let {d} {verb}", f"make {d} {verb}"]
+            return (
+                verb,
+                f"{third(verb).capitalize()} a device.",
+                [f"{verb} {d}", f"{verb} {d}", f"{d} {verb}", f"let {d} {verb}", f"make {d} {verb}"],
+            )
         if style < 0.7:
-            return f"{verb}_{noun}", f"{third(verb).capitalize()} the {noun} of a device.", [f"{verb} the {noun} of {d}", f"{verb} the {noun} on {d}", f"{verb} {d} {noun}", f"{d} {verb} {noun}"]
+            return (
+                f"{verb}_{noun}",
+                f"{third(verb).capitalize()} the {noun} of a device.",
+                [f"{verb} the {noun} of {d}", f"{verb} the {noun} on {d}", f"{verb} {d} {noun}", f"{d} {verb} {noun}"],
+            )
         if style < 0.85:
-            return f"set_{noun}", f"Sets the {noun} of a device.", [f"set the {noun} of {d}", f"set {d} {noun}", f"change the {noun} of {d}", f"set the {noun} on {d}", f"adjust the {noun} of {d}"]
-        return f"{noun}_{verb}", f"{third(verb).capitalize()} the {noun}.", [f"{verb} the {noun} of {d}", f"{verb} the {noun} with {d}", f"{verb} {noun} on {d}"]
-    plain = [f"{verb} [the|a|my|our|some] {noun}", f"{verb} [the|a|my|our|some] {noun}", f"{verb} the {noun}", f"{verb} {noun}", f"{noun} {verb}"]
+            return (
+                f"set_{noun}",
+                f"Sets the {noun} of a device.",
+                [
+                    f"set the {noun} of {d}",
+                    f"set {d} {noun}",
+                    f"change the {noun} of {d}",
+                    f"set the {noun} on {d}",
+                    f"adjust the {noun} of {d}",
+                ],
+            )
+        return (
+            f"{noun}_{verb}",
+            f"{third(verb).capitalize()} the {noun}.",
+            [f"{verb} the {noun} of {d}", f"{verb} the {noun} with {d}", f"{verb} {noun} on {d}"],
+        )
+    plain = [
+        f"{verb} [the|a|my|our|some] {noun}",
+        f"{verb} [the|a|my|our|some] {noun}",
+        f"{verb} the {noun}",
+        f"{verb} {noun}",
+        f"{noun} {verb}",
+    ]
     does = third(verb).capitalize()
     if style < 0.45:
-        return f"{verb}_{noun}", rng.choice((f"{does} the {noun}.", f"{does} a {noun}.", f"Use this to {verb} the {noun}.", f"{does} {noun}s for people in the house.", f"Can {verb} the {noun}.")), plain
+        return (
+            f"{verb}_{noun}",
+            rng.choice(
+                (
+                    f"{does} the {noun}.",
+                    f"{does} a {noun}.",
+                    f"Use this to {verb} the {noun}.",
+                    f"{does} {noun}s for people in the house.",
+                    f"Can {verb} the {noun}.",
+                )
+            ),
+            plain,
+        )
     if style < 0.55:
         return verb, f"{does} the {noun}.", plain
     if style < 0.65:
         return f"{noun}_{verb}", f"{does} the {noun}.", plain
     if style < 0.75:
-        return f"start_{noun}", f"Starts the {noun}.", [f"start the {noun}", f"start {noun}", f"begin the {noun}", f"run the {noun}", f"get the {noun} going", f"turn the {noun} on", f"launch the {noun}"]
+        return (
+            f"start_{noun}",
+            f"Starts the {noun}.",
+            [
+                f"start the {noun}",
+                f"start {noun}",
+                f"begin the {noun}",
+                f"run the {noun}",
+                f"get the {noun} going",
+                f"turn the {noun} on",
+                f"launch the {noun}",
+            ],
+        )
     if style < 0.82:
-        return f"stop_{noun}", f"Stops the {noun}.", [f"stop the {noun}", f"stop {noun}", f"end the {noun}", f"cancel the {noun}", f"no more {noun}"]
+        return (
+            f"stop_{noun}",
+            f"Stops the {noun}.",
+            [f"stop the {noun}", f"stop {noun}", f"end the {noun}", f"cancel the {noun}", f"no more {noun}"],
+        )
     if style < 0.9:
-        return f"set_{noun}", f"Sets the {noun}.", [f"set the {noun}", f"set {noun}", f"change the {noun}", f"adjust the {noun}", f"put the {noun}"]
-    return f"get_{noun}", rng.choice((f"Tells the {noun}.", f"Reads the {noun}.", f"Gets the {noun}.")), [f"what is the {noun}", f"tell me the {noun}", f"what's the {noun}", f"how is the {noun}", f"get the {noun}", f"show me the {noun}", f"check the {noun}"]
+        return (
+            f"set_{noun}",
+            f"Sets the {noun}.",
+            [f"set the {noun}", f"set {noun}", f"change the {noun}", f"adjust the {noun}", f"put the {noun}"],
+        )
+    return (
+        f"get_{noun}",
+        rng.choice((f"Tells the {noun}.", f"Reads the {noun}.", f"Gets the {noun}.")),
+        [
+            f"what is the {noun}",
+            f"tell me the {noun}",
+            f"what's the {noun}",
+            f"how is the {noun}",
+            f"get the {noun}",
+            f"show me the {noun}",
+            f"check the {noun}",
+        ],
+    )
 
 
 def spread(cores: list[str], slots: list[Slot], device_inside: bool) -> list[str]:
@@ -357,7 +476,9 @@ class Toolset:
         return frozenset(spec["name"] for spec in self.shipped)
 
 
-def make_toolset(rng: Random, speaker: Speaker, count: int, shipped: list[dict], families=None, evaluation: bool = False) -> Toolset:
+def make_toolset(
+    rng: Random, speaker: Speaker, count: int, shipped: list[dict], families=None, evaluation: bool = False
+) -> Toolset:
     """`count` invented tools beside the shipped ones given."""
     present = {device.kind for device in speaker.home.devices}
     taken = {spec["name"] for spec in shipped_tools()}
@@ -390,7 +511,10 @@ def invented_turn(speaker: Speaker, toolset: Toolset, evaluation: bool = False) 
         try:
             if rng.random() < 0.08:
                 other = from_words(rng, {device.kind for device in speaker.home.devices}, evaluation)
-                if other.name.split("_")[0] in " ".join(tool.name for tool in toolset.invented) or other.name.split("_")[0] in KINDS:
+                if (
+                    other.name.split("_")[0] in " ".join(tool.name for tool in toolset.invented)
+                    or other.name.split("_")[0] in KINDS
+                ):
                     continue
                 turn = other.turn(speaker)
                 return Turn(turn.text, words=NO_TOOL, area=turn.area, sort="no_tool")

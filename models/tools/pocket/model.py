@@ -185,7 +185,9 @@ class Body(nn.Module):
     def per_layer_inputs(self, x: Tensor, ids: Tensor) -> Tensor:
         """[B,S,L,ple]: what each layer is told of the token once more."""
         split = (*ids.shape, self.shape.layers, self.shape.ple)
-        context = self.per_layer_projection_norm((self.per_layer_model_projection(x) * self.shape.hidden**-0.5).view(split))
+        context = self.per_layer_projection_norm(
+            (self.per_layer_model_projection(x) * self.shape.hidden**-0.5).view(split)
+        )
         table = self.embed_tokens_per_layer(ids).view(split) * self.shape.ple**0.5
         return (context + table) * 2**-0.5
 
@@ -198,7 +200,9 @@ class Pocket(nn.Module):
         self.shape = shape
         self.model = Body(shape, post)
         self.register_buffer("sliding_turns", turns(shape.head_dim, SLIDING_THETA, 1.0), persistent=False)
-        self.register_buffer("full_turns", turns(shape.global_head_dim, FULL_THETA, FULL_ROTARY_SHARE), persistent=False)
+        self.register_buffer(
+            "full_turns", turns(shape.global_head_dim, FULL_THETA, FULL_ROTARY_SHARE), persistent=False
+        )
         self.tame()
 
     @torch.no_grad()

@@ -34,7 +34,10 @@ class Optimizer:
         rest = [p for name, p in model.named_parameters() if name not in names]
         self.adam_rate = adam
         self.adam = torch.optim.AdamW(
-            [{"params": [p for p in rest if p.ndim == 2], "weight_decay": 0.05}, {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0}],
+            [
+                {"params": [p for p in rest if p.ndim == 2], "weight_decay": 0.05},
+                {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
+            ],
             lr=adam,
             betas=(0.9, 0.98),
         )

@@ -15,6 +15,7 @@ HELD_VERBS = frozenset(
     "shove inspect verify jot chuck scratch strike recite enumerate engage quit seal chill".split()
 )
 
+# fmt: off
 # Imperatives that begin with a verb: frames may go around them ("would you mind turning on …").
 VERB = {
     "turn_on": [
@@ -214,11 +215,107 @@ BY_QUANTITY = {
     "battery": ["how much battery is left{a}", "is the battery low{a}", "how full is the battery{a}"],
 }  # fmt: skip
 
-GROUP = ["all {k}{ia}", "all {k}{ia}", "all my {k}{ia}", "(any|every one of the) {k}{ia}", "the {k}{ia}", "the {k}{ia}", "the {k}{ia}", "every {k1}{ia}", "every single {k1}{ia}", "all [of] the {k}{ia}", "all [of] my {k}{ia}", "{k}{ia}", "{k}{ia}", "my {k}{ia}", "our {k}{ia}", "each {k1}{ia}", "each of the {k}{ia}", "each and every {k1}{ia}", "all {k} there are{ia}", "both {k}{ia}", "those {k}{ia}", "the {k1}{ia}", "the whole {k}{ia}"]
-OF_AREA = ["the {a} {k}", "the {a} {k}", "{a} {k}", "{a} {k}", "all {a} {k}", "all the {a} {k}", "every {a} {k1}", "the {a} {k1}", "my {a} {k}", "all of the {a} {k}", "all my {a} {k}", "all the {k} {a}", "the {k} {a}", "{k} {a}", "{a}'s {k}", "the {a}'s {k}", "our {a} {k}", "{a}, all {k}", "any {a} {k}"]
-IN_AREA = [" in the {a}", " in the {a}", " in {a}", " on the {a}", " in my {a}", " of the {a}", " from the {a}", " inside the {a}", " for the {a}", " at the {a}", " in our {a}", " throughout the {a}", " over in the {a}", " down in the {a}", " all over the {a}", " on {a}", " within the {a}"]
-HERE = ["", "", "", " here", " in here", " in this room", " in my room", " around here", " in the room", " over here", " in this place", " near me", " where i am", " right here"]
-EVERYWHERE = [" in the house", " everywhere", " in the whole house", " at home", " in my home", " across the house", " in every room", " in the apartment", " in all rooms", " all over the house", " in the entire house", " throughout the house", " in the flat", " around the house", " in the building", " anywhere", " of the house", " in my house"]
+GROUP = [
+    "all {k}{ia}",
+    "all {k}{ia}",
+    "all my {k}{ia}",
+    "(any|every one of the) {k}{ia}",
+    "the {k}{ia}",
+    "the {k}{ia}",
+    "the {k}{ia}",
+    "every {k1}{ia}",
+    "every single {k1}{ia}",
+    "all [of] the {k}{ia}",
+    "all [of] my {k}{ia}",
+    "{k}{ia}",
+    "{k}{ia}",
+    "my {k}{ia}",
+    "our {k}{ia}",
+    "each {k1}{ia}",
+    "each of the {k}{ia}",
+    "each and every {k1}{ia}",
+    "all {k} there are{ia}",
+    "both {k}{ia}",
+    "those {k}{ia}",
+    "the {k1}{ia}",
+    "the whole {k}{ia}",
+]
+OF_AREA = [
+    "the {a} {k}",
+    "the {a} {k}",
+    "{a} {k}",
+    "{a} {k}",
+    "all {a} {k}",
+    "all the {a} {k}",
+    "every {a} {k1}",
+    "the {a} {k1}",
+    "my {a} {k}",
+    "all of the {a} {k}",
+    "all my {a} {k}",
+    "all the {k} {a}",
+    "the {k} {a}",
+    "{k} {a}",
+    "{a}'s {k}",
+    "the {a}'s {k}",
+    "our {a} {k}",
+    "{a}, all {k}",
+    "any {a} {k}",
+]
+IN_AREA = [
+    " in the {a}",
+    " in the {a}",
+    " in {a}",
+    " on the {a}",
+    " in my {a}",
+    " of the {a}",
+    " from the {a}",
+    " inside the {a}",
+    " for the {a}",
+    " at the {a}",
+    " in our {a}",
+    " throughout the {a}",
+    " over in the {a}",
+    " down in the {a}",
+    " all over the {a}",
+    " on {a}",
+    " within the {a}",
+]
+HERE = [
+    "",
+    "",
+    "",
+    " here",
+    " in here",
+    " in this room",
+    " in my room",
+    " around here",
+    " in the room",
+    " over here",
+    " in this place",
+    " near me",
+    " where i am",
+    " right here",
+]
+EVERYWHERE = [
+    " in the house",
+    " everywhere",
+    " in the whole house",
+    " at home",
+    " in my home",
+    " across the house",
+    " in every room",
+    " in the apartment",
+    " in all rooms",
+    " all over the house",
+    " in the entire house",
+    " throughout the house",
+    " in the flat",
+    " around the house",
+    " in the building",
+    " anywhere",
+    " of the house",
+    " in my house",
+]
 
 # Around an imperative. {c} is the command, {g} the command with its verb in -ing.
 FRAMES = [
@@ -280,7 +377,16 @@ def plain(key: str, source: str, hold: str) -> tuple[str, ...]:
     return chosen or tuple(line for line in lines if line[0] not in "~!")
 
 
-TABLES = {"verb": VERB, "bare": BARE, "wanted": WANTED, "ask": ASK, "frames": FRAMES, "chat": CHAT, "no_tool": NO_TOOL, "kind": BY_KIND}
+TABLES = {
+    "verb": VERB,
+    "bare": BARE,
+    "wanted": WANTED,
+    "ask": ASK,
+    "frames": FRAMES,
+    "chat": CHAT,
+    "no_tool": NO_TOOL,
+    "kind": BY_KIND,
+}
 
 
 def has_kept(key, source: str, hold: str) -> bool:
@@ -305,7 +411,24 @@ def expand(rng: Random, template: str) -> str:
             return " ".join(template.split()) if "  " in template or template[:1] == " " else template
 
 
-IRREGULAR = {"put": "putting", "shut": "shutting", "set": "setting", "get": "getting", "run": "running", "stop": "stopping", "let": "letting", "cut": "cutting", "hit": "hitting", "begin": "beginning", "drop": "dropping", "flip": "flipping", "dim": "dimming", "swing": "swinging", "double": "double", "fully": "fully"}
+IRREGULAR = {
+    "put": "putting",
+    "shut": "shutting",
+    "set": "setting",
+    "get": "getting",
+    "run": "running",
+    "stop": "stopping",
+    "let": "letting",
+    "cut": "cutting",
+    "hit": "hitting",
+    "begin": "beginning",
+    "drop": "dropping",
+    "flip": "flipping",
+    "dim": "dimming",
+    "swing": "swinging",
+    "double": "double",
+    "fully": "fully",
+}
 
 
 def gerund(command: str) -> str:

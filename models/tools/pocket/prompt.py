@@ -12,7 +12,9 @@ from pathlib import Path
 
 from .homes import Home
 
-INSTRUCTIONS = "You look after this house by calling tools. Name devices as listed. If no device or tool fits, say so briefly."
+INSTRUCTIONS = (
+    "You look after this house by calling tools. Name devices as listed. If no device or tool fits, say so briefly."
+)
 KEPT_KEYS = ("type", "description", "enum", "items", "properties", "required")
 
 Args = dict[str, str | int | float]
@@ -98,7 +100,9 @@ def schema_text(schema: dict) -> str:
 
 def declaration(tool: dict) -> str:
     schema = schema_text(normalised(tool["schema"]))
-    return f"<|tool>declaration:{tool['name']}{{description:{quoted(tool['description'])},parameters:{{{schema}}}}}<tool|>"
+    return (
+        f"<|tool>declaration:{tool['name']}{{description:{quoted(tool['description'])},parameters:{{{schema}}}}}<tool|>"
+    )
 
 
 def system_text(home: Home, instructions: str = INSTRUCTIONS) -> str:
@@ -137,7 +141,9 @@ def answer(turn: Turn) -> str:
 def responses(turn: Turn) -> str:
     """What the tools answered. The first `<|tool_response>` is the model's own stop token, left out here."""
     pairs = zip(turn.calls, turn.results, strict=True)
-    whole = "".join(f"<|tool_response>response:{call.tool}{{{fields_text(result)}}}<tool_response|>" for call, result in pairs)
+    whole = "".join(
+        f"<|tool_response>response:{call.tool}{{{fields_text(result)}}}<tool_response|>" for call, result in pairs
+    )
     return whole.removeprefix("<|tool_response>")
 
 
@@ -162,6 +168,9 @@ def messages(home: Home, turns: list[Turn], instructions: str = INSTRUCTIONS) ->
 def functions(tools: list[dict]) -> list[dict]:
     """Tools in OpenAI's form."""
     return [
-        {"type": "function", "function": {"name": t["name"], "description": t["description"], "parameters": normalised(t["schema"])}}
+        {
+            "type": "function",
+            "function": {"name": t["name"], "description": t["description"], "parameters": normalised(t["schema"])},
+        }
         for t in tools
     ]

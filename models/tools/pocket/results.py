@@ -31,7 +31,9 @@ def finish(rng: Random, turn: Turn, home: Home) -> None:
     pairs = [result_of(rng, call, home) for call in turn.calls]
     turn.results = [result for result, _ in pairs]
     spoken = [said for _, said in pairs if said]
-    turn.reply = spoken[0] if len(spoken) == 1 else " ".join(said if said.endswith(".") else said + "." for said in spoken)
+    turn.reply = (
+        spoken[0] if len(spoken) == 1 else " ".join(said if said.endswith(".") else said + "." for said in spoken)
+    )
 
 
 def result_of(rng: Random, call: Call, home: Home) -> tuple[dict, str]:
@@ -48,7 +50,18 @@ def result_of(rng: Random, call: Call, home: Home) -> tuple[dict, str]:
 def receipt(rng: Random) -> dict:
     fields: dict = {"ok": True}
     if rng.random() < 0.25:
-        fields |= rng.choice(({"state": "sent"}, {"delivery": "confirmed"}, {"devices": rng.randint(1, 9)}, {"percent": rng.randint(0, 100)}, {"list": "shopping"}, {"note": any_word(rng)}, {"confirmed": True}, {"changed": rng.randint(0, 5)}))
+        fields |= rng.choice(
+            (
+                {"state": "sent"},
+                {"delivery": "confirmed"},
+                {"devices": rng.randint(1, 9)},
+                {"percent": rng.randint(0, 100)},
+                {"list": "shopping"},
+                {"note": any_word(rng)},
+                {"confirmed": True},
+                {"changed": rng.randint(0, 5)},
+            )
+        )
     return fields
 
 
@@ -56,7 +69,11 @@ def failure(rng: Random, call: Call) -> tuple[dict, str]:
     from .phrases import ERRORS
 
     named = str(call.args.get("device", "device"))
-    error = rng.choice(ERRORS).replace("{d}", named) if rng.random() < 0.75 else f"{any_word(rng)} {any_word(rng)} {any_word(rng)}"
+    error = (
+        rng.choice(ERRORS).replace("{d}", named)
+        if rng.random() < 0.75
+        else f"{any_word(rng)} {any_word(rng)} {any_word(rng)}"
+    )
     return {"error": error}, f"that did not work: {error}."
 
 
@@ -90,11 +107,19 @@ def device_state(rng: Random, call: Call, home: Home) -> tuple[dict, str]:
 
 
 def number(rng: Random) -> int | float:
-    return rng.choice((rng.randint(0, 99), rng.randint(100, 999), round(rng.uniform(10, 35), 1), round(rng.uniform(10, 35), 1), round(rng.uniform(0, 5), 2)))
+    return rng.choice(
+        (
+            rng.randint(0, 99),
+            rng.randint(100, 999),
+            round(rng.uniform(10, 35), 1),
+            round(rng.uniform(10, 35), 1),
+            round(rng.uniform(0, 5), 2),
+        )
+    )
 
 
 def describe(fields: dict) -> str:
-    """"on at 40 percent", "at 21.5 degrees", "heat at 20 degrees, set to 21 degrees"."""
+    """ "on at 40 percent", "at 21.5 degrees", "heat at 20 degrees, set to 21 degrees"."""
     at = [f"{fields['percent']} percent"] if "percent" in fields else []
     at += [f"{fields[key]} {unit}" for key, unit in sorted(UNITS.items()) if key in fields]
     words = ([fields["state"]] if "state" in fields else []) + (["at " + " and ".join(at)] if at else [])

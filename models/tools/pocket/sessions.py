@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from .commands import Speaker, Unfit
+from .commands import conversation, draw_turn
 from .homes import Home, make_home
 from .invented import Toolset, invented_turn, make_toolset, some_shipped
 from .prompt import INSTRUCTIONS, Turn, declaration, shipped_tools, system_turn
+from .speaker import Speaker, Unfit
 
 OTHER_INSTRUCTIONS = (
     "You run this home. Call tools for what is asked. Use the names of the list.",
@@ -58,12 +59,12 @@ def training_session(rng: Random, talks: int, invented_share: float, size: tuple
     drawn = []
     for _ in range(talks):
         length = rng.choice((2, 2, 3)) if rng.random() < 0.1 else 1
-        drawn.append(speaker.conversation(length))
+        drawn.append(conversation(speaker, length))
     return Session(speaker.home, list(shipped_tools()), instructions, drawn)
 
 
 def draw_turns(speaker: Speaker, toolset: Toolset, count: int) -> list[Turn]:
-    return [speaker.turn(tools=toolset.names()) for _ in range(count)]
+    return [draw_turn(speaker, tools=toolset.names()) for _ in range(count)]
 
 
 def mixed_talks(rng: Random, speaker: Speaker, toolset: Toolset, count: int) -> list[list[Turn]]:
@@ -83,6 +84,6 @@ def mixed_talks(rng: Random, speaker: Speaker, toolset: Toolset, count: int) -> 
 def shipped_turn(speaker: Speaker, toolset: Toolset) -> Turn:
     """A shipped command beside invented tools: no wishes for missing tools, which an invented one might grant."""
     while True:
-        turn = speaker.turn(tools=toolset.names())
+        turn = draw_turn(speaker, tools=toolset.names())
         if turn.sort not in ("no_tool", "chat"):
             return turn

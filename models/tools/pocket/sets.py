@@ -6,11 +6,12 @@ import zlib
 from dataclasses import dataclass
 from random import Random
 
-from .commands import Speaker, Unfit
+from .commands import draw_turn
 from .homes import make_home
 from .invented import KEPT_FAMILIES, Toolset, invented_turn, make_toolset, some_shipped
 from .prompt import INSTRUCTIONS, Turn, shipped_tools
 from .sessions import Session
+from .speaker import Speaker, Unfit
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,24 @@ SETS = {
     "new_names_20": SetPlan(),
     "new_names_40": SetPlan(devices=40),
     "unseen_pattern": SetPlan(hold="~"),
-    "unseen_verb": SetPlan(hold="!", sorts=("turn_on", "turn_off", "open", "close", "lock", "unlock", "set_level", "set_temperature", "state", "group_state", "list_add", "list_remove", "list_read")),
+    "unseen_verb": SetPlan(
+        hold="!",
+        sorts=(
+            "turn_on",
+            "turn_off",
+            "open",
+            "close",
+            "lock",
+            "unlock",
+            "set_level",
+            "set_temperature",
+            "state",
+            "group_state",
+            "list_add",
+            "list_remove",
+            "list_read",
+        ),
+    ),
     "absent": SetPlan(sorts=("stranger", "missing_group")),
     "near_miss": SetPlan(sorts=("near_miss",)),
     "two_step": SetPlan(sorts=("steps",)),
@@ -57,7 +75,7 @@ def fitting(rng: Random, speaker: Speaker, sorts: tuple[str, ...]) -> Turn:
     """A command of one of the sorts that this house can give."""
     while True:
         try:
-            return speaker.turn(rng.choice(sorts) if sorts else None)
+            return draw_turn(speaker, rng.choice(sorts) if sorts else None)
         except Unfit:
             continue
 

@@ -14,7 +14,15 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import (
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    trainers,
+)
 
 from .folder import write_json
 
@@ -26,7 +34,15 @@ SPECIAL = {
     "<|think|>": 98, "<|channel>": 100, "<channel|>": 101, "<|turn>": 105, "<turn|>": 106,
 }  # fmt: skip
 NEWLINE = 107
-FRAMES = (",parameters:{properties:{", ":{type:", ":{description:", "{description:", "}},type:", ",type:", "declaration:")
+FRAMES = (
+    ",parameters:{properties:{",
+    ":{type:",
+    ":{description:",
+    "{description:",
+    "}},type:",
+    ",type:",
+    "declaration:",
+)
 """Pieces of a declaration that always stand together. None of them occurs in a call or a response."""
 
 
@@ -34,7 +50,9 @@ def split_pattern(tool_names: Iterable[str], space: str = " ?") -> str:
     """What is cut apart before merging: frames, shipped tool names, words, single digits, runs of signs, single blanks."""
     names = "|".join(sorted(map(re.escape, tool_names), key=len, reverse=True))
     frames = "|".join(re.escape(frame) for frame in FRAMES)
-    return rf"{frames}|(?<![\p{{L}}_])(?:{names})(?![\p{{L}}_])|{space}\p{{L}}+|\p{{N}}|_|{space}[^\s\p{{L}}\p{{N}}_]+|\s"
+    return (
+        rf"{frames}|(?<![\p{{L}}_])(?:{names})(?![\p{{L}}_])|{space}\p{{L}}+|\p{{N}}|_|{space}[^\s\p{{L}}\p{{N}}_]+|\s"
+    )
 
 
 def pre_tokenizer(pattern: str) -> pre_tokenizers.PreTokenizer:

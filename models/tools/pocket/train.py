@@ -146,7 +146,10 @@ def train(work: Path, plan: Plan, resume: bool = False, initial: Path | None = N
             keep(work, model, optimizer, tokenizer_path, step, seen, clock.spent())
             kept = now
     keep(work, model, optimizer, tokenizer_path, step, seen, clock.spent())
-    print(f"ended after {clock.spent() / 60:.1f} minutes, step {step}, {seen} talks, loss {sum(losses[-100:]) / 100:.4f}", flush=True)
+    print(
+        f"ended after {clock.spent() / 60:.1f} minutes, step {step}, {seen} talks, loss {sum(losses[-100:]) / 100:.4f}",
+        flush=True,
+    )
 
 
 def keep(work: Path, model: Pocket, optimizer: Optimizer, tokenizer: Path, step: int, seen: int, spent: float) -> None:
