@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds the shipped plugins into target/plugins/<id>/{plugin.toml,<id>.wasm}, ready for `hob plugin install`.
+# Builds the shipped plugins into target/plugins/<id>/{plugin.toml,<id>.wasm}, ready for `hob plugin install`, and the
+# guests of the tests into target/guests.
 #
 # Two ways to the same components:
 #   wasip2   the compiler's own target, when it is installed or rustup can fetch it
@@ -10,7 +11,8 @@ set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
 plugins="home lists"
-out="$root/target/plugins"
+# Guests that only the tests install.
+guests="press"
 route=${HOB_PLUGIN_ROUTE:-}
 
 say() { printf '%s\n' "$*" >&2; }
@@ -25,7 +27,7 @@ have_wasip2() {
 # A lock file keeps the guests' dependencies as they were tested.
 build_wasip2() {
     (cd "$root/plugins" && cargo build --locked --release --target wasm32-wasip2 --workspace --exclude hob-plugin-componentize)
-    for id in $plugins; do
+    for id in $plugins $guests; do
         package "$id" "$root/plugins/target/wasm32-wasip2/release/hob_plugin_$id.wasm"
     done
 }
@@ -35,7 +37,7 @@ build_debian() {
     "$root/scripts/fetch-rustweb.sh" "$rustweb"
     # The tool that makes components of core modules runs here, so the usual compiler builds it.
     (cd "$root/plugins" && cargo build --locked --release -p hob-plugin-componentize)
-    for id in $plugins; do
+    for id in $plugins $guests; do
         (
             cd "$root/plugins"
             PATH="$rustweb/usr/bin:$rustweb/usr/lib/llvm-22/bin:/usr/bin:/bin"
@@ -59,11 +61,15 @@ build_debian() {
 package() {
     id=$1
     component=$2
-    mkdir -p "$out/$id"
-    cp "$component" "$out/$id/$id.wasm"
-    hash=$(sha256sum "$out/$id/$id.wasm" | cut -d ' ' -f 1)
-    sed "s/^sha256 = .*/sha256 = \"$hash\"/" "$root/plugins/$id/plugin.toml" > "$out/$id/plugin.toml"
-    say "built target/plugins/$id: $(wc -c < "$out/$id/$id.wasm") bytes, sha256 $hash"
+    case " $guests " in
+        *" $id "*) source="$root/tests/guests/$id" out="target/guests/$id" ;;
+        *) source="$root/plugins/$id" out="target/plugins/$id" ;;
+    esac
+    mkdir -p "$root/$out"
+    cp "$component" "$root/$out/$id.wasm"
+    hash=$(sha256sum "$root/$out/$id.wasm" | cut -d ' ' -f 1)
+    sed "s/^sha256 = .*/sha256 = \"$hash\"/" "$source/plugin.toml" > "$root/$out/plugin.toml"
+    say "built $out: $(wc -c < "$root/$out/$id.wasm") bytes, sha256 $hash"
 }
 
 if [ "$route" != debian ] && have_wasip2; then
