@@ -1,0 +1,86 @@
+//! What a model folder holds, for people.
+
+use crate::folder::{ModelFolder, OpenModelError, Variant};
+use crate::layout::Layout;
+use hob_onnx::{Runtime, Session, SessionSettings};
+use serde::Serialize;
+use std::path::Path;
+
+/// One file of a model folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct FileSize {
+    /// Its name within the folder.
+    pub name: String,
+    /// Its size.
+    pub bytes: u64,
+}
+
+/// What `hob model info` shows.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Description {
+    /// The folder's name.
+    pub name: String,
+    /// The architecture that `config.json` names.
+    pub architecture: String,
+    /// The variant that would be used.
+    pub variant: &'static str,
+    /// Layers of the language model, where `config.json` tells.
+    pub layers: Option<usize>,
+    /// Pairs of key and value caches; layers that share another's have none.
+    pub kv_pairs: usize,
+    /// Bytes of cache per token and slot.
+    pub kv_bytes_per_token: usize,
+    /// The longest context it was trained for.
+    pub context_tokens: Option<usize>,
+    /// Logits per step.
+    pub vocabulary: usize,
+    /// Whether it has a graph for pictures.
+    pub vision: bool,
+    /// Whether it has a graph for sound.
+    pub audio: bool,
+    /// Every file, sorted by name.
+    pub files: Vec<FileSize>,
+}
+
+/// Looks into a folder. The graphs are opened to be asked, so this takes as long as loading the model.
+///
+/// # Errors
+/// [`OpenModelError`] as when the model is opened.
+pub fn describe(runtime: &Runtime, path: &Path, variant: Option<Variant>) -> Result<Description, OpenModelError> {
+    let folder = ModelFolder::open(path, variant)?;
+    let settings = SessionSettings::default();
+    let embed = Session::open(runtime, &folder.embed, &settings)?;
+    let decoder = Session::open(runtime, &folder.decoder, &settings)?;
+    let layout = Layout::read(&embed, &decoder)?;
+    let mut files = sizes(path)?;
+    let graphs = sizes(&path.join("onnx"))?;
+    files.extend(graphs.into_iter().map(|file| FileSize { name: format!("onnx/{}", file.name), ..file }));
+    files.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    Ok(Description {
+        name: folder.name(),
+        architecture: folder.config.model_type.clone(),
+        variant: folder.variant.name(),
+        layers: folder.config.layers(),
+        kv_pairs: layout.caches.len() / 2,
+        kv_bytes_per_token: layout.bytes_per_token(),
+        context_tokens: folder.config.max_positions(),
+        vocabulary: layout.vocabulary,
+        vision: folder.vision.is_some(),
+        audio: folder.audio.is_some(),
+        files,
+    })
+}
+
+fn sizes(folder: &Path) -> Result<Vec<FileSize>, OpenModelError> {
+    let unreadable = |source| OpenModelError::Unreadable { path: folder.to_owned(), source };
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        // Models are often links into a store that is shared.
+        let about = std::fs::metadata(entry.path()).map_err(unreadable)?;
+        if about.is_file() {
+            files.push(FileSize { name: entry.file_name().to_string_lossy().into_owned(), bytes: about.len() });
+        }
+    }
+    Ok(files)
+}

@@ -1,0 +1,249 @@
+//! The model on this board: a folder of the published layout, run by ONNX Runtime.
+
+use crate::chat::{ChatFormat, Gemma4, Vocabulary};
+use crate::decoder::Decoder;
+use crate::folder::{ModelFolder, OpenModelError, Variant};
+use crate::generate::{Failure, Generation, Pause, Stage};
+use crate::grammar::{Constraint, Grammars};
+use crate::interrupt::Interrupt;
+use crate::kv::Slots;
+use crate::language_model::{LanguageModel, Progress};
+use crate::ort_decoder::OrtDecoder;
+use crate::sampler::{Sampler, Sampling};
+use hob_events::{GenerateFailure, GenerateOrder, Generated, Message, Prompt, TurnId};
+use hob_onnx::{Runtime, SessionSettings};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the owner settles about the model.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelSettings {
+    /// A folder of the published layout.
+    pub folder: PathBuf,
+    /// Which graphs of it; `None` for the first of [`Variant::PREFERENCE`] that is there.
+    pub variant: Option<Variant>,
+    /// Most tokens of prompt and answer together, in one slot. Never more than the model was trained for.
+    pub context_tokens: usize,
+    /// Prompt tokens run at once.
+    pub chunk_tokens: usize,
+    /// KV slots, at least one; two keep a conversation while commands come in.
+    pub slots: usize,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+    /// How the sessions are set up.
+    pub session: SessionSettings,
+}
+
+impl ModelSettings {
+    /// The shipped defaults for a folder.
+    #[must_use]
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            variant: None,
+            context_tokens: 4096,
+            chunk_tokens: 256,
+            slots: 2,
+            sampling: Sampling::default(),
+            session: SessionSettings::default(),
+        }
+    }
+}
+
+/// The parts of a model, for whoever puts one together otherwise than from a folder.
+#[derive(Debug)]
+pub struct Parts<D> {
+    /// Runs tokens.
+    pub decoder: D,
+    /// Renders prompts and reads what was written.
+    pub format: Box<dyn ChatFormat>,
+    /// The tokenizer.
+    pub vocabulary: Arc<Vocabulary>,
+    /// Compiles offers; `None` leaves everything free.
+    pub grammars: Option<Grammars>,
+    /// Ids that are never chosen, besides those of the format.
+    pub suppressed: Vec<u32>,
+    /// Ids that end a turn, besides those of the format.
+    pub stops: Vec<u32>,
+    /// Prompt tokens run at once.
+    pub chunk_tokens: usize,
+    /// How the next token is chosen.
+    pub sampling: Sampling,
+}
+
+/// A model that runs here. One generation at a time; parked ones wait in it.
+pub struct Gemma {
+    decoder: Box<dyn Decoder>,
+    slots: Slots,
+    format: Box<dyn ChatFormat>,
+    vocabulary: Arc<Vocabulary>,
+    grammars: Option<Grammars>,
+    suppressed: Vec<bool>,
+    stops: Vec<u32>,
+    chunk: usize,
+    sampling: Sampling,
+    parked: Vec<Generation>,
+}
+
+impl Gemma {
+    /// Opens a model folder. With a large vocabulary and large graphs this takes seconds.
+    ///
+    /// # Errors
+    /// [`OpenModelError`], each naming the file and what to do about it.
+    pub fn open(runtime: &Runtime, settings: &ModelSettings) -> Result<Self, OpenModelError> {
+        let folder = ModelFolder::open(&settings.folder, settings.variant)?;
+        let unfit = |reason: String| OpenModelError::Format { folder: folder.path.clone(), reason };
+        let vocabulary = Vocabulary::open(&folder.tokenizer()).map_err(|error| unfit(error.to_string()))?;
+        let vocabulary = Arc::new(vocabulary);
+        let format = Gemma4::open(&folder.path, Arc::clone(&vocabulary)).map_err(|error| unfit(error.to_string()))?;
+        let context = settings.context_tokens.min(folder.config.max_positions().unwrap_or(usize::MAX));
+        if context == 0 || settings.chunk_tokens == 0 {
+            return Err(OpenModelError::Settings("context_tokens and chunk_tokens have to be at least 1".to_owned()));
+        }
+        let decoder = OrtDecoder::open(runtime, &folder, &settings.session, settings.slots, context)?;
+        let width = decoder.layout().vocabulary;
+        if vocabulary.len() > width {
+            return Err(unfit(format!("{} tokens, and the graph gives logits for {width}", vocabulary.len())));
+        }
+        let grammars = match format.markers() {
+            Some(markers) => Some(
+                Grammars::new(Arc::clone(&vocabulary), *markers, width).map_err(|error| unfit(error.to_string()))?,
+            ),
+            None => None,
+        };
+        Ok(Self::new(Parts {
+            decoder,
+            format: Box::new(format),
+            vocabulary,
+            grammars,
+            suppressed: folder.config.placeholders().chain(folder.generation.suppressed()).collect(),
+            stops: folder.generation.stops().to_vec(),
+            chunk_tokens: settings.chunk_tokens,
+            sampling: settings.sampling,
+        }))
+    }
+
+    /// Puts a model together from its parts.
+    #[must_use]
+    pub fn new(parts: Parts<impl Decoder + 'static>) -> Self {
+        let Parts { decoder, format, vocabulary, grammars, suppressed, stops, chunk_tokens, sampling } = parts;
+        let mut by_id = vec![false; vocabulary.len()];
+        for id in format.suppressed().iter().chain(&suppressed) {
+            if let Some(place) = usize::try_from(*id).ok().and_then(|index| by_id.get_mut(index)) {
+                *place = true;
+            }
+        }
+        Self {
+            slots: Slots::new(decoder.slots()),
+            decoder: Box::new(decoder),
+            format,
+            vocabulary,
+            grammars,
+            suppressed: by_id,
+            stops,
+            chunk: chunk_tokens,
+            sampling,
+            parked: Vec::new(),
+        }
+    }
+
+    /// The parked generation of the order's turn, or a new one.
+    fn begin(&mut self, order: &GenerateOrder) -> Result<Generation, GenerateFailure> {
+        if let Some(place) = self.parked.iter().position(|generation| generation.turn == order.turn) {
+            return Ok(self.parked.swap_remove(place));
+        }
+        let prompt = self.render(&order.prompt)?;
+        let constraint = match &self.grammars {
+            Some(grammars) => grammars.constraint(&order.prompt.offer, order.allowed).map_err(|error| failed(&error))?,
+            None => Constraint::free(),
+        };
+        let max_tokens = usize::try_from(order.max_tokens).unwrap_or(usize::MAX);
+        let sampler = Sampler::new(self.sampling);
+        Ok(Generation::new(order.turn, order.conversation.clone(), prompt, max_tokens, constraint, sampler))
+    }
+
+    fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
+        self.format.render(prompt).map_err(|error| failed(&error))
+    }
+
+    /// The beginning that prompts share whatever is asked: what two different questions have in common.
+    fn shared_beginning(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
+        let asked = |text: &str| {
+            let messages = vec![Message::User { text: text.to_owned() }];
+            self.render(&Prompt { messages, ..prompt.clone() })
+        };
+        let (mut one, other) = (asked("on")?, asked("?")?);
+        let common = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+        one.truncate(common);
+        Ok(one)
+    }
+}
+
+impl LanguageModel for Gemma {
+    fn generate(
+        &mut self,
+        order: &GenerateOrder,
+        watch: &mut dyn FnMut(&str),
+        interrupt: &Interrupt,
+    ) -> Result<Progress, GenerateFailure> {
+        let mut generation = self.begin(order)?;
+        let mut stage = Stage {
+            decoder: &mut *self.decoder,
+            slots: &mut self.slots,
+            format: &*self.format,
+            vocabulary: &self.vocabulary,
+            suppressed: &self.suppressed,
+            stops: &self.stops,
+            chunk: self.chunk,
+        };
+        match generation.run(&mut stage, watch, interrupt) {
+            Ok(Pause::Ended(stop)) => Ok(Progress::Ended(Generated {
+                writing: self.format.parse(generation.written(), generation.sureness()),
+                tokens: generation.written().to_vec(),
+                stop,
+                timings: generation.timings(),
+            })),
+            Ok(Pause::Parked) => {
+                self.parked.push(generation);
+                Ok(Progress::Parked)
+            }
+            Err(failure) => Err(failure.told(order.deadline_ms)),
+        }
+    }
+
+    fn warm(&mut self, prompt: &Prompt, interrupt: &Interrupt) -> Result<(), GenerateFailure> {
+        let tokens = self.shared_beginning(prompt)?;
+        let failed = |failure| Failure::Forward(failure).told(0);
+        if tokens.len() >= self.decoder.context() {
+            return Err(Failure::TooLong { tokens: tokens.len(), context: self.decoder.context() }.told(0));
+        }
+        let (slot, cached) =
+            self.slots.prepare(&mut *self.decoder, &tokens, tokens.len(), None).map_err(failed)?;
+        for chunk in tokens.get(cached..).unwrap_or_default().chunks(self.chunk.max(1)) {
+            self.decoder.forward(slot, chunk, crate::Keep::Nothing, interrupt).map_err(failed)?;
+            self.slots.append(slot, chunk);
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, turn: TurnId) {
+        let slots = &mut self.slots;
+        self.parked.retain(|generation| {
+            let stays = generation.turn != turn;
+            if !stays && let Some(slot) = generation.parked_in {
+                slots.park(slot, false);
+            }
+            stays
+        });
+    }
+}
+
+impl std::fmt::Debug for Gemma {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gemma").field("slots", &self.slots).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> GenerateFailure {
+    GenerateFailure::Model { message: error.to_string() }
+}

@@ -1,0 +1,312 @@
+//! One generation: prefill, then a token at a time, until the model stops, its budget ends or someone ends it.
+//!
+//! A step runs the decoder and works out the mask for what comes next at the same time. What the grammar leaves no
+//! choice about is appended at once and run together with the next step; its logits still count for how sure the model
+//! was, since a single lock on offer is forced whatever was asked for.
+
+use crate::chat::{ChatFormat, Vocabulary};
+use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
+use crate::grammar::{Constraint, ConstraintBroken, Mask};
+use crate::interrupt::{Interrupt, Interruption};
+use crate::kv::Slots;
+use crate::sampler::{Sampler, sureness};
+use crate::words::Words;
+use hob_events::{Confidence, ConversationId, GenerateFailure, ModelTimings, StopReason, TurnId};
+use std::time::Instant;
+
+/// What a generation stands on; the same for all of one model.
+pub(crate) struct Stage<'a> {
+    pub(crate) decoder: &'a mut dyn Decoder,
+    pub(crate) slots: &'a mut Slots,
+    pub(crate) format: &'a dyn ChatFormat,
+    pub(crate) vocabulary: &'a Vocabulary,
+    /// By id, whether it must never be chosen.
+    pub(crate) suppressed: &'a [bool],
+    /// Ids that end a turn even when the format does not know them.
+    pub(crate) stops: &'a [u32],
+    /// Tokens of one prefill run.
+    pub(crate) chunk: usize,
+}
+
+impl Stage<'_> {
+    fn stop(&self, id: u32) -> Option<StopReason> {
+        self.format.stop(id).or_else(|| self.stops.contains(&id).then_some(StopReason::EndOfTurn))
+    }
+
+    fn is_suppressed(&self, id: u32) -> bool {
+        usize::try_from(id).ok().and_then(|index| self.suppressed.get(index)).copied().unwrap_or(false)
+    }
+}
+
+/// How far a generation got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pause {
+    Ended(StopReason),
+    Parked,
+}
+
+/// Why a generation gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Forward(#[from] ForwardFailure),
+    #[error(transparent)]
+    Constraint(#[from] ConstraintBroken),
+    #[error("the grammar and the suppressed tokens leave nothing to choose")]
+    NothingLeft,
+    #[error("the prompt of {tokens} tokens does not fit into {context}")]
+    TooLong { tokens: usize, context: usize },
+    #[error("the generation was ended")]
+    Interrupted(Interruption),
+}
+
+impl Failure {
+    /// What it is for the one who ordered it.
+    pub(crate) fn told(self, limit_ms: u64) -> GenerateFailure {
+        match self {
+            Self::Interrupted(why) | Self::Forward(ForwardFailure::Interrupted(why)) => match why {
+                Interruption::Cancelled => GenerateFailure::Cancelled,
+                Interruption::Deadline => GenerateFailure::Deadline { limit_ms },
+            },
+            Self::TooLong { tokens, context } => GenerateFailure::TooLong { tokens, context },
+            Self::Forward(ForwardFailure::Full { .. } | ForwardFailure::Failed(_))
+            | Self::Constraint(_)
+            | Self::NothingLeft => GenerateFailure::Model { message: self.to_string() },
+        }
+    }
+}
+
+/// A generation, from its first prompt token to its end. It can be parked between steps and gone on with later.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) turn: TurnId,
+    conversation: Option<ConversationId>,
+    constraint: Constraint,
+    sampler: Sampler,
+    words: Words,
+    /// Prompt and written, one after the other.
+    tokens: Vec<u32>,
+    prompt: usize,
+    /// One entry per written id.
+    sureness: Vec<Confidence>,
+    /// How many of the last ids were forced and have not seen their logits.
+    unscored: usize,
+    /// The most ids, prompt and written.
+    limit: usize,
+    begun: bool,
+    /// The slot that is kept for it while it is parked.
+    pub(crate) parked_in: Option<Slot>,
+    timings: ModelTimings,
+}
+
+/// Stands for a forced id whose logits have not been seen: as unsure as can be.
+const UNSCORED: Confidence = Confidence { kept: 0.0, winner: 0.0 };
+
+impl Generation {
+    pub(crate) fn new(
+        turn: TurnId,
+        conversation: Option<ConversationId>,
+        prompt: Vec<u32>,
+        max_tokens: usize,
+        constraint: Constraint,
+        sampler: Sampler,
+    ) -> Self {
+        Self {
+            turn,
+            conversation,
+            constraint,
+            sampler,
+            words: Words::default(),
+            limit: prompt.len().saturating_add(max_tokens),
+            prompt: prompt.len(),
+            tokens: prompt,
+            sureness: Vec::new(),
+            unscored: 0,
+            begun: false,
+            parked_in: None,
+            timings: ModelTimings::default(),
+        }
+    }
+
+    /// The written ids.
+    pub(crate) fn written(&self) -> &[u32] {
+        self.tokens.get(self.prompt..).unwrap_or_default()
+    }
+
+    /// One entry per written id.
+    pub(crate) fn sureness(&self) -> &[Confidence] {
+        &self.sureness
+    }
+
+    /// What it took so far.
+    pub(crate) fn timings(&self) -> ModelTimings {
+        ModelTimings { prompt_tokens: count(self.prompt), generated_tokens: count(self.written().len()), ..self.timings }
+    }
+
+    /// Goes on until there is an end or a reason to make room. New words go to `watch`.
+    pub(crate) fn run(
+        &mut self,
+        stage: &mut Stage<'_>,
+        watch: &mut dyn FnMut(&str),
+        interrupt: &Interrupt,
+    ) -> Result<Pause, Failure> {
+        let context = stage.decoder.context();
+        if self.prompt >= context {
+            return Err(Failure::TooLong { tokens: self.prompt, context });
+        }
+        self.limit = self.limit.min(context);
+        if self.tokens.len() == self.prompt && !self.begun {
+            self.take_forced(stage, watch)?;
+        }
+        let slot = self.take_slot(stage)?;
+        loop {
+            let started = Instant::now();
+            let Some((logits, mask)) = self.advance(stage, slot, interrupt)? else {
+                stage.slots.park(slot, true);
+                self.parked_in = Some(slot);
+                return Ok(Pause::Parked);
+            };
+            self.score_forced(&logits);
+            let ended = self.choose(stage, &logits, mask.as_ref(), watch)?;
+            self.note_time(started);
+            if let Some(reason) = ended {
+                return Ok(Pause::Ended(reason));
+            }
+        }
+    }
+
+    /// Finds the slot whose beginning fits best.
+    fn take_slot(&mut self, stage: &mut Stage<'_>) -> Result<Slot, Failure> {
+        // The last id always has to be run, for its logits; so do forced ids and the one before them.
+        let reusable = self.tokens.len().saturating_sub(self.unscored + 1);
+        let conversation = self.conversation.as_ref();
+        let (slot, cached) = stage.slots.prepare(stage.decoder, &self.tokens, reusable, conversation)?;
+        if !self.begun {
+            self.timings.cached_tokens = count(cached.min(self.prompt));
+        }
+        Ok(slot)
+    }
+
+    /// Runs what the slot lacks and works out the next mask meanwhile. Nothing when there is to be room.
+    fn advance(
+        &mut self,
+        stage: &mut Stage<'_>,
+        slot: Slot,
+        interrupt: &Interrupt,
+    ) -> Result<Option<(Logits, Option<Mask>)>, Failure> {
+        let wanted = self.unscored + 1;
+        loop {
+            if let Some(why) = interrupt.ended() {
+                return Err(Failure::Interrupted(why));
+            }
+            if interrupt.parking() {
+                return Ok(None);
+            }
+            let rest = self.tokens.get(stage.decoder.len(slot)..).unwrap_or_default();
+            let (now, keep) = split(rest, stage.chunk, wanted);
+            if keep != Keep::Nothing {
+                let (logits, mask) = beside(
+                    || self.constraint.allowed(),
+                    || stage.decoder.forward(slot, now, keep, interrupt),
+                );
+                let logits = logits?;
+                stage.slots.append(slot, now);
+                return Ok(Some((logits, mask?)));
+            }
+            stage.decoder.forward(slot, now, keep, interrupt)?;
+            stage.slots.append(slot, now);
+        }
+    }
+
+    /// Judges the forced ids by the rows in front of them.
+    fn score_forced(&mut self, logits: &Logits) {
+        let forced = self.tokens.iter().rev().take(self.unscored);
+        let places = self.sureness.iter_mut().rev();
+        // The last row is for the id that is chosen next.
+        for ((id, place), row) in forced.zip(places).zip(logits.rows().rev().skip(1)) {
+            *place = sureness(row, *id, |other| other == *id);
+        }
+        self.unscored = 0;
+    }
+
+    /// Chooses the next id, and takes what follows from it without a choice.
+    fn choose(
+        &mut self,
+        stage: &Stage<'_>,
+        logits: &Logits,
+        mask: Option<&Mask>,
+        watch: &mut dyn FnMut(&str),
+    ) -> Result<Option<StopReason>, Failure> {
+        if self.tokens.len() >= self.limit {
+            return Ok(Some(StopReason::Length));
+        }
+        let row = logits.rows().next_back().ok_or(Failure::NothingLeft)?;
+        let allowed = |id: u32| mask.is_none_or(|mask| mask.allows(id)) && !stage.is_suppressed(id);
+        let choice = self.sampler.choose(row, allowed).ok_or(Failure::NothingLeft)?;
+        self.constraint.accept(choice.token)?;
+        self.write(stage, choice.token, choice.sureness, watch);
+        if let Some(reason) = stage.stop(choice.token) {
+            return Ok(Some(reason));
+        }
+        self.take_forced(stage, watch)?;
+        Ok((self.tokens.len() >= self.limit).then_some(StopReason::Length))
+    }
+
+    /// Appends what has to come next. A stop among it is left to the next step, so that what leads to it is judged too.
+    fn take_forced(&mut self, stage: &Stage<'_>, watch: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+        let room = self.limit.saturating_sub(self.tokens.len());
+        let forced = self.constraint.forced();
+        for id in forced.into_iter().take_while(|id| stage.stop(*id).is_none()).take(room) {
+            self.constraint.accept(id)?;
+            self.write(stage, id, UNSCORED, watch);
+            self.unscored += 1;
+            self.timings.forced_tokens += 1;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, stage: &Stage<'_>, id: u32, sureness: Confidence, watch: &mut dyn FnMut(&str)) {
+        self.tokens.push(id);
+        self.sureness.push(sureness);
+        let words = self.words.push(stage.vocabulary, stage.format.markers(), id);
+        if !words.is_empty() {
+            watch(&words);
+        }
+    }
+
+    /// Up to the first choice it is prefill, from there on decoding.
+    fn note_time(&mut self, started: Instant) {
+        let ms = started.elapsed().as_secs_f64() * 1e3;
+        if self.begun {
+            self.timings.decode_ms += ms;
+        } else {
+            self.timings.prefill_ms += ms;
+            self.timings.first_token_ms = self.timings.prefill_ms;
+            self.begun = true;
+        }
+    }
+}
+
+/// Runs `aside` on a thread of its own while `run` runs on this one.
+fn beside<A: Send, B>(aside: impl FnOnce() -> A + Send, run: impl FnOnce() -> B) -> (B, A) {
+    std::thread::scope(|scope| {
+        let aside = scope.spawn(aside);
+        let result = run();
+        (result, aside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}
+
+/// The ids to run now, and the rows to keep: all that is left when it fits into a chunk or is what rows are wanted of,
+/// else the next chunk.
+fn split(rest: &[u32], chunk: usize, wanted: usize) -> (&[u32], Keep) {
+    let chunk = chunk.max(1);
+    if rest.len() <= chunk.max(wanted) {
+        return (rest, Keep::Last(wanted));
+    }
+    let now = chunk.min(rest.len() - wanted);
+    (rest.split_at(now).0, Keep::Nothing)
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,37 @@
+//! A model as the worker sees it.
+
+use crate::interrupt::Interrupt;
+use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
+
+/// How far a generation got.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Progress {
+    /// It is done.
+    Ended(Generated),
+    /// It made room, as [`Interrupt::park`] asked. The same order goes on where it stopped.
+    Parked,
+}
+
+/// Something that writes. [`Gemma`](crate::Gemma) runs a model on this board, [`ScriptedModel`](crate::ScriptedModel)
+/// says what a test tells it to.
+pub trait LanguageModel: Send {
+    /// Writes the answer to an order, words to `watch` as they come to be. An order whose turn was parked goes on.
+    ///
+    /// # Errors
+    /// [`GenerateFailure`]; the model is ready for the next order.
+    fn generate(
+        &mut self,
+        order: &GenerateOrder,
+        watch: &mut dyn FnMut(&str),
+        interrupt: &Interrupt,
+    ) -> Result<Progress, GenerateFailure>;
+
+    /// Runs the beginning that all prompts like this one share, so that the first of them does not have to.
+    ///
+    /// # Errors
+    /// [`GenerateFailure`]; the next generation runs it itself then.
+    fn warm(&mut self, prompt: &Prompt, interrupt: &Interrupt) -> Result<(), GenerateFailure>;
+
+    /// Drops a parked generation that nobody waits for any more.
+    fn forget(&mut self, turn: TurnId);
+}

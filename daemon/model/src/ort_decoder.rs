@@ -1,0 +1,162 @@
+//! The decoder over ONNX Runtime: two graphs, and caches that go from one run into the next without a copy through Rust.
+//!
+//! Names, number types, ranks and widths are read from the graphs. `embed_tokens` turns ids into rows, and whatever else
+//! it gives (`per_layer_inputs`) is handed on to the decoder under its own name. `past_key_values.N` of a run is
+//! `present.N` of the run before.
+
+use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
+use crate::folder::{ModelFolder, OpenModelError};
+use crate::interrupt::{Interrupt, Interruption};
+use crate::layout::{Cache, Inputs, Layout};
+use hob_onnx::{RunError, Runtime, Session, SessionSettings, Stop, Tensor, TensorError};
+
+/// The axis of a cache along which tokens stand: `[batch, heads, tokens, width]`.
+pub(crate) const TOKEN_AXIS: usize = 2;
+
+/// The decoder of one model folder.
+#[derive(Debug)]
+pub struct OrtDecoder {
+    embed: Session,
+    decoder: Session,
+    layout: Layout,
+    slots: Vec<Filled>,
+    context: usize,
+}
+
+/// What one slot holds. The caches stand in the order of [`Layout::caches`].
+#[derive(Debug)]
+struct Filled {
+    caches: Vec<Tensor>,
+    len: usize,
+}
+
+impl Filled {
+    fn empty(caches: &[Cache]) -> Result<Self, TensorError> {
+        let empty = |cache: &Cache| Tensor::zeros(cache.element, &[1, cache.heads, 0, cache.width]);
+        Ok(Self { caches: caches.iter().map(empty).collect::<Result<_, _>>()?, len: 0 })
+    }
+
+    fn front(&self, len: usize) -> Result<Self, TensorError> {
+        let front = |cache: &Tensor| cache.front(TOKEN_AXIS, len);
+        Ok(Self { caches: self.caches.iter().map(front).collect::<Result<_, _>>()?, len })
+    }
+}
+
+impl OrtDecoder {
+    /// Opens both graphs of a folder, with `slots` empty caches of at most `context` tokens each.
+    ///
+    /// # Errors
+    /// [`OpenModelError`] for a graph that cannot be opened or has another layout.
+    pub fn open(
+        runtime: &Runtime,
+        folder: &ModelFolder,
+        settings: &SessionSettings,
+        slots: usize,
+        context: usize,
+    ) -> Result<Self, OpenModelError> {
+        let embed = Session::open(runtime, &folder.embed, settings)?;
+        let decoder = Session::open(runtime, &folder.decoder, settings)?;
+        let layout = Layout::read(&embed, &decoder)?;
+        let slots = (0..slots.max(1)).map(|_| Filled::empty(&layout.caches)).collect::<Result<_, _>>();
+        let slots = slots.map_err(|error| OpenModelError::Settings(error.to_string()))?;
+        Ok(Self { embed, decoder, layout, slots, context })
+    }
+
+    /// What the graphs say about themselves.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    fn slot_mut(&mut self, slot: Slot) -> Result<&mut Filled, ForwardFailure> {
+        self.slots.get_mut(slot.0).ok_or_else(|| ForwardFailure::Failed(format!("there is no slot {}", slot.0)))
+    }
+
+    /// Runs both graphs. Returns the rows of logits and the grown caches.
+    fn run(&mut self, slot: Slot, tokens: &[u32], keep: Keep, stop: &Stop) -> Result<(Logits, Vec<Tensor>), RunError> {
+        let none = Filled { caches: Vec::new(), len: 0 };
+        let filled = self.slots.get(slot.0).unwrap_or(&none);
+        let ids = tokens.iter().map(|id| i64::from(*id)).collect();
+        let ids = Tensor::i64(&[1, tokens.len()], ids)?;
+        let rows = self.embed.run(&[(self.layout.ids.as_str(), &ids)], stop)?;
+        let inputs = Inputs::new(filled.len, tokens.len(), keep)?;
+
+        let mut feeds: Vec<(&str, &Tensor)> = self.layout.handed_on(&rows);
+        feeds.extend(self.layout.counted(&inputs));
+        feeds.extend(self.layout.caches.iter().map(|cache| cache.past.as_str()).zip(&filled.caches));
+        let mut outputs = self.decoder.run(&feeds, stop)?;
+
+        let logits = outputs.get(self.layout.logits).ok_or_else(|| RunError::NoOutput("logits".to_owned()))?;
+        let logits = Logits::new(logits.last_rows(keep.rows())?, self.layout.vocabulary);
+        // Outputs are taken out from the back, so that the places of those before them stay right.
+        let mut caches: Vec<(usize, Tensor)> = Vec::with_capacity(self.layout.caches.len());
+        let mut places: Vec<(usize, usize)> =
+            self.layout.caches.iter().enumerate().map(|(order, cache)| (cache.present, order)).collect();
+        places.sort_unstable_by(|one, other| other.cmp(one));
+        for (place, order) in places {
+            caches.push((order, outputs.swap_remove(place)));
+        }
+        caches.sort_unstable_by_key(|(order, _)| *order);
+        Ok((logits, caches.into_iter().map(|(_, cache)| cache).collect()))
+    }
+}
+
+impl Decoder for OrtDecoder {
+    fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
+    fn context(&self) -> usize {
+        self.context
+    }
+
+    fn len(&self, slot: Slot) -> usize {
+        self.slots.get(slot.0).map_or(0, |filled| filled.len)
+    }
+
+    fn forward(
+        &mut self,
+        slot: Slot,
+        tokens: &[u32],
+        keep: Keep,
+        interrupt: &Interrupt,
+    ) -> Result<Logits, ForwardFailure> {
+        if self.len(slot) + tokens.len() > self.context {
+            return Err(ForwardFailure::Full { context: self.context });
+        }
+        if tokens.is_empty() {
+            return Ok(Logits::default());
+        }
+        let failed = |error: RunError| match error {
+            RunError::Stopped => ForwardFailure::Interrupted(interrupt.ended().unwrap_or(Interruption::Cancelled)),
+            RunError::Tensor(_) | RunError::NoOutput(_) | RunError::Failed(_) => ForwardFailure::Failed(error.to_string()),
+        };
+        let stop = self.decoder.stop_handle().map_err(failed)?;
+        let from_elsewhere = stop.clone();
+        let (logits, caches) = interrupt
+            .during(move || from_elsewhere.stop(), || self.run(slot, tokens, keep, &stop))
+            .map_err(failed)?;
+        let filled = self.slot_mut(slot)?;
+        filled.caches = caches;
+        filled.len += tokens.len();
+        Ok(logits)
+    }
+
+    fn truncate(&mut self, slot: Slot, len: usize) -> Result<(), ForwardFailure> {
+        if len < self.len(slot) { self.fork(slot, slot, len) } else { Ok(()) }
+    }
+
+    fn fork(&mut self, from: Slot, to: Slot, len: usize) -> Result<(), ForwardFailure> {
+        let failed = |error: TensorError| ForwardFailure::Failed(error.to_string());
+        let empty = Filled::empty(&self.layout.caches).map_err(failed)?;
+        let copy = self.slots.get(from.0).map_or(Ok(empty), |filled| filled.front(len.min(filled.len)));
+        match copy {
+            Ok(copy) => *self.slot_mut(to)? = copy,
+            Err(error) => {
+                *self.slot_mut(to)? = Filled::empty(&self.layout.caches).map_err(failed)?;
+                return Err(failed(error));
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,138 @@
+//! The decoder against what the same weights say in Transformers, and against itself after cuts and copies.
+
+use crate::{fixture, runtime};
+use hob_model::{Decoder, ForwardFailure, Interrupt, Interruption, Keep, ModelFolder, OrtDecoder, Slot, Variant};
+use hob_onnx::SessionSettings;
+use serde::Deserialize;
+
+const CONTEXT: usize = 128;
+
+#[derive(Deserialize)]
+struct Golden {
+    cases: Vec<Case>,
+}
+
+#[derive(Deserialize)]
+struct Case {
+    prompt: Vec<u32>,
+    tokens: Vec<u32>,
+    /// The likeliest first tokens with their logits.
+    first: Vec<(usize, f32)>,
+}
+
+fn cases() -> Vec<Case> {
+    let text = std::fs::read_to_string(fixture("tiny").join("golden.json")).unwrap();
+    serde_json::from_str::<Golden>(&text).unwrap().cases
+}
+
+fn open(name: &str, variant: Variant) -> OrtDecoder {
+    let folder = ModelFolder::open(&fixture(name), Some(variant)).unwrap();
+    OrtDecoder::open(&runtime(), &folder, &SessionSettings::default(), 2, CONTEXT).unwrap()
+}
+
+/// The last row of logits after `tokens`.
+fn last_row(decoder: &mut OrtDecoder, slot: Slot, tokens: &[u32]) -> Vec<f32> {
+    let logits = decoder.forward(slot, tokens, Keep::Last(1), &Interrupt::default()).unwrap();
+    logits.rows().next_back().unwrap().to_vec()
+}
+
+fn likeliest(row: &[f32]) -> u32 {
+    let best = (0_u32..).zip(row).max_by(|one, other| one.1.total_cmp(other.1));
+    best.unwrap().0
+}
+
+/// The greedy continuation of a prompt that is run in pieces of `chunk` tokens.
+fn greedy(decoder: &mut OrtDecoder, slot: Slot, prompt: &[u32], chunk: usize, count: usize) -> Vec<u32> {
+    decoder.truncate(slot, 0).unwrap();
+    let mut row = Vec::new();
+    for piece in prompt.chunks(chunk) {
+        row = last_row(decoder, slot, piece);
+    }
+    let mut tokens = vec![likeliest(&row)];
+    while tokens.len() < count {
+        row = last_row(decoder, slot, &tokens[tokens.len() - 1..]);
+        tokens.push(likeliest(&row));
+    }
+    tokens
+}
+
+#[test]
+fn the_decoder_writes_what_transformers_writes_whatever_the_chunks() {
+    let mut decoder = open("tiny", Variant::Fp32);
+    for case in cases() {
+        for chunk in [256, 7, 1] {
+            assert_eq!(greedy(&mut decoder, Slot(0), &case.prompt, chunk, case.tokens.len()), case.tokens);
+        }
+        decoder.truncate(Slot(0), 0).unwrap();
+        let row = last_row(&mut decoder, Slot(0), &case.prompt);
+        for (id, logit) in case.first {
+            assert!((row[id] - logit).abs() < 1e-3, "token {id}: {} and {logit}", row[id]);
+        }
+    }
+}
+
+#[test]
+fn a_cut_cache_and_a_copied_one_go_on_as_a_fresh_one_does() {
+    // A run of another length sums in another order, and half precision shows it.
+    for (name, variant, near) in [("tiny", Variant::Q4, 1e-3), ("tiny_f16", Variant::Q4f16, 0.2)] {
+        let mut decoder = open(name, variant);
+        let cases = cases();
+        let (one, other) = (&cases[0].prompt, &cases[1].prompt);
+        let common = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+        assert!(common > 2);
+        let fresh = last_row(&mut decoder, Slot(0), other);
+
+        decoder.truncate(Slot(0), 0).unwrap();
+        last_row(&mut decoder, Slot(0), one);
+        decoder.fork(Slot(0), Slot(1), common).unwrap();
+        decoder.truncate(Slot(0), common).unwrap();
+        for slot in [Slot(0), Slot(1)] {
+            assert_eq!(decoder.len(slot), common);
+            let row = last_row(&mut decoder, slot, &other[common..]);
+            let gap = row.iter().zip(&fresh).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+            assert!(gap < near, "{name}, slot {slot:?}: {gap}");
+        }
+    }
+}
+
+#[test]
+fn as_many_rows_come_back_as_are_wanted() {
+    let mut decoder = open("tiny", Variant::Fp32);
+    let prompt = &cases()[0].prompt;
+    let rows = |decoder: &mut OrtDecoder, keep| {
+        decoder.truncate(Slot(1), 0).unwrap();
+        let logits = decoder.forward(Slot(1), prompt, keep, &Interrupt::default()).unwrap();
+        logits.rows().map(<[f32]>::to_vec).collect::<Vec<_>>()
+    };
+    let three = rows(&mut decoder, Keep::Last(3));
+    assert_eq!((three.len(), rows(&mut decoder, Keep::Nothing).len()), (3, 0));
+    let fewer = prompt.len() - 1;
+    decoder.truncate(Slot(1), 0).unwrap();
+    let before = last_row(&mut decoder, Slot(1), &prompt[..fewer]);
+    let gap = before.iter().zip(&three[1]).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max);
+    assert!(gap < 1e-4, "the last but one row belongs to the last but one token: {gap}");
+}
+
+#[test]
+fn a_run_that_is_ended_leaves_the_slot_as_it_was() {
+    let mut decoder = open("tiny", Variant::Q4);
+    let prompt = &cases()[0].prompt;
+    let (front, rest) = prompt.split_at(4);
+    last_row(&mut decoder, Slot(0), front);
+    let interrupt = Interrupt::default();
+    interrupt.expire();
+    let ended = decoder.forward(Slot(0), rest, Keep::Last(1), &interrupt);
+    assert_eq!(ended, Err(ForwardFailure::Interrupted(Interruption::Deadline)));
+    assert_eq!(decoder.len(Slot(0)), 4);
+    let resumed = last_row(&mut decoder, Slot(0), rest);
+    last_row(&mut decoder, Slot(1), front);
+    assert_eq!(resumed, last_row(&mut decoder, Slot(1), rest));
+}
+
+#[test]
+fn a_full_slot_says_so() {
+    let mut decoder = open("tiny", Variant::Q4);
+    let too_many = vec![2; CONTEXT + 1];
+    let full = decoder.forward(Slot(0), &too_many, Keep::Nothing, &Interrupt::default());
+    assert_eq!(full, Err(ForwardFailure::Full { context: CONTEXT }));
+}

@@ -1,0 +1,14 @@
+//! The model crate on the tiny random models of the repository: real graphs, real tokenizer, nonsense words.
+
+mod golden;
+
+use hob_onnx::Runtime;
+use std::path::PathBuf;
+
+fn runtime() -> Runtime {
+    Runtime::find(None).expect("these tests run ONNX Runtime: `make setup` fetches it, HOB_ONNX_LIBRARY names another")
+}
+
+fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures")).join(name)
+}
