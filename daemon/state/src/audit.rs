@@ -124,11 +124,11 @@ pub(crate) fn verify(view: &View<'_>) -> Result<u64, VerifyAuditError> {
     let ends = Counters::load(view)?.audit;
     let mut before = from_hex(&ends.before_first)?;
     let mut wanted = ends.first;
-    let mut after = 0_u64.to_be_bytes().to_vec();
+    let mut after: Option<Vec<u8>> = None;
     loop {
-        let part = view.scan(Table::Audit, b"", Some(&after), LINES_AT_ONCE)?;
+        let part = view.scan(Table::Audit, b"", after.as_deref(), LINES_AT_ONCE)?;
         let Some((last, _)) = part.last() else { break };
-        after.clone_from(last);
+        after = Some(last.clone());
         for (key, value) in part {
             if wanted == ends.next || key.as_slice() < wanted.to_be_bytes().as_slice() {
                 let line = key.try_into().map_or(0, u64::from_be_bytes);
@@ -208,4 +208,96 @@ fn from_hex(text: &str) -> Result<[u8; 32], TableError> {
         return Err(damaged());
     }
     bytes.try_into().map_err(|_| damaged())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tables::Tables;
+    use hob_events::AuditKind;
+
+    fn entry(change: &str) -> AuditEntry {
+        AuditEntry { at: UnixMs(7), kind: AuditKind::Owner { change: change.into() } }
+    }
+
+    fn written() -> Tables {
+        let tables = Tables::new(sled::Config::new().temporary(true).open().unwrap().open_tree("t").unwrap());
+        let mut view = tables.stage();
+        let mut counters = Counters::default();
+        for change in ["granted mqtt.publish", "installed lists", "a third thing"] {
+            append(&mut view, &mut counters.audit, &entry(change)).unwrap();
+        }
+        counters.store(&mut view).unwrap();
+        tables.apply(view.into_changes()).unwrap();
+        tables
+    }
+
+    fn broken(view: &View<'_>) -> Option<(u64, AuditFault)> {
+        match verify(view) {
+            Ok(_) => None,
+            Err(VerifyAuditError::Broken { line, fault }) => Some((line, fault)),
+            Err(error @ VerifyAuditError::Unreadable { .. }) => panic!("{error}"),
+        }
+    }
+
+    #[test]
+    fn a_line_is_its_hash_and_its_text_with_sorted_keys() {
+        let tables = written();
+        let line = tables.read().get(Table::Audit, &2_u64.to_be_bytes()).unwrap().unwrap();
+        insta::assert_snapshot!(String::from_utf8_lossy(&line[32..]), @r#"{"at":7,"change":"installed lists","seq":2,"what":"owner"}"#);
+        let lines = lines(&tables.read(), 1, 9).unwrap();
+        assert_eq!(lines[0].entry, entry("installed lists"));
+        assert_eq!(lines[0].hash, to_hex(line.first_chunk().unwrap()));
+        assert_eq!(verify(&tables.read()), Ok(3));
+    }
+
+    #[test]
+    fn a_change_of_any_byte_of_any_line_is_found_at_that_line() {
+        let tables = written();
+        for line in 1..=3_u64 {
+            let stored = tables.read().get(Table::Audit, &line.to_be_bytes()).unwrap().unwrap();
+            for at in 0..stored.len() {
+                let mut changed = stored.clone();
+                changed[at] ^= 1;
+                let mut view = tables.stage();
+                view.put(Table::Audit, &line.to_be_bytes(), &changed).unwrap();
+                assert_eq!(broken(&view), Some((line, AuditFault::Hash)), "byte {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_that_is_gone_moved_or_added_is_found() {
+        let tables = written();
+        let change = |change: &dyn Fn(&mut View<'_>)| {
+            let mut view = tables.stage();
+            change(&mut view);
+            broken(&view)
+        };
+        let key = |line: u64| line.to_be_bytes();
+        let remove = |line| change(&|view| view.remove(Table::Audit, &key(line)).unwrap());
+        assert_eq!(remove(1), Some((1, AuditFault::Missing)));
+        assert_eq!(remove(2), Some((2, AuditFault::Missing)));
+        assert_eq!(remove(3), Some((3, AuditFault::Missing)));
+        let copy = |from, to| {
+            let line = tables.read().get(Table::Audit, &key(from)).unwrap().unwrap();
+            change(&|view| view.put(Table::Audit, &key(to), &line).unwrap())
+        };
+        assert_eq!(copy(1, 2), Some((2, AuditFault::Hash)));
+        assert_eq!(copy(3, 4), Some((4, AuditFault::Extra)));
+        assert_eq!(copy(1, 0), Some((0, AuditFault::Extra)));
+    }
+
+    #[test]
+    fn what_was_dropped_leaves_the_chain_whole() {
+        let tables = written();
+        let mut view = tables.stage();
+        let mut counters = Counters::load(&view).unwrap();
+        drop_oldest(&mut view, &mut counters.audit, 2, None, 9).unwrap();
+        counters.store(&mut view).unwrap();
+        assert_eq!(verify(&view), Ok(2));
+        drop_oldest(&mut view, &mut counters.audit, 0, Some(UnixMs(8)), 9).unwrap();
+        counters.store(&mut view).unwrap();
+        assert_eq!(verify(&view), Ok(1));
+    }
 }

@@ -6,12 +6,16 @@
 
 use std::fs::{File, TryLockError};
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 /// The file whose lock says that a process uses the folder. Sled has a lock of its own, but reports it as it reports
 /// any failure to open a file.
 const LOCK_FILE: &str = "lock";
+
+/// How many commits there were, written after each sync. See [`Disk::mark`].
+const MARK_FILE: &str = "mark";
 
 /// What names of sled's snapshots begin with.
 const SNAPSHOT: &str = "snap.";
@@ -45,6 +49,7 @@ pub(crate) enum SyncError {
 pub(crate) struct Disk {
     db: sled::Db,
     file: File,
+    mark: File,
     folder: PathBuf,
     _lock: File,
 }
@@ -69,8 +74,9 @@ impl Disk {
             Err(panic) => return Err(OpenDiskError::Damaged(panic_text(panic.as_ref()))),
         };
         let file = File::open(folder.join("db"))?;
+        let mark = File::options().read(true).write(true).create(true).truncate(false).open(folder.join(MARK_FILE))?;
         sync_names(folder)?;
-        Ok(Self { db, file, folder: folder.to_owned(), _lock: lock })
+        Ok(Self { db, file, mark, folder: folder.to_owned(), _lock: lock })
     }
 
     /// The tree in which everything lies.
@@ -83,6 +89,19 @@ impl Disk {
         self.db.flush()?;
         self.file.sync_all()?;
         Ok(())
+    }
+
+    /// Notes that so many commits are durable. Where its log is damaged, sled goes on from what came before that and
+    /// says nothing; the note shows that something is gone. It is not synced itself: it may lag behind after a power
+    /// cut, and never runs ahead.
+    pub(crate) fn mark(&self, commits: u64) -> io::Result<()> {
+        self.mark.write_all_at(&commits.to_be_bytes(), 0)
+    }
+
+    /// The last note; 0 when there is none.
+    pub(crate) fn marked(&self) -> u64 {
+        let mut commits = [0; 8];
+        self.mark.read_exact_at(&mut commits, 0).map_or(0, |()| u64::from_be_bytes(commits))
     }
 
     /// Bytes that are free for this process on the folder's disk.

@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+const COMMITS_KEY: &[u8] = b"commits";
+
 /// Numbers that go on over restarts. Written with every commit that moves one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub(crate) struct Counters {
@@ -55,6 +57,19 @@ impl Counters {
         self.next_number += 1;
         number
     }
+}
+
+/// How many commits were made, counting from the first of this folder.
+pub(crate) fn commits(view: &View<'_>) -> Result<u64, TableError> {
+    let value = view.get(Table::Meta, COMMITS_KEY)?.unwrap_or_else(|| vec![0; 8]);
+    let damaged = |_| TableError::damaged(Table::Meta, "the number of commits is no number");
+    value.try_into().map(u64::from_be_bytes).map_err(damaged)
+}
+
+/// Counts the commit that the view will become.
+pub(crate) fn count_commit(view: &mut View<'_>) -> Result<(), TableError> {
+    let commits = commits(view)?.saturating_add(1);
+    view.put(Table::Meta, COMMITS_KEY, &commits.to_be_bytes())
 }
 
 /// An unfinished command.

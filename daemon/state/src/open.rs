@@ -1,15 +1,16 @@
 //! Opening the state folder, whatever shape it is in.
 //!
 //! A damaged folder never keeps hob from starting. Snapshots, which only shorten the reading of the log, are set aside
-//! first; when that does not help, the whole folder is moved beside itself, to be looked at, and hob starts empty. Both
-//! are told in [`Opened::recovered`]: the caller has to say so loudly.
+//! first; when that does not help, the whole folder is moved beside itself, to be looked at, and hob starts empty. All of
+//! it is told in [`Opened::recovered`]: the caller has to say so loudly.
 
 use crate::disk::{self, Disk, OpenDiskError};
-use crate::entries::Counters;
+use crate::entries::{Counters, commits};
 use crate::limits::StateLimits;
 use crate::read::{Shared, Store};
 use crate::tables::{Table, TableError, Tables, View};
 use hob_events::UnixMs;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -27,16 +28,14 @@ const FORMAT_KEY: &[u8] = b"format";
 pub struct Opened {
     /// The store.
     pub store: Store,
-    /// What was found.
-    pub recovered: Recovered,
+    /// What had to be done to open it, in order; empty when all was well.
+    pub recovered: Vec<Recovered>,
 }
 
-/// What had to be done to open the folder.
+/// What had to be done to open a damaged folder, or was found there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Recovered {
-    /// Nothing.
-    Nothing,
-    /// Snapshots were damaged. Everything was read from the log: nothing is lost.
+    /// Snapshots were damaged. The log was read instead.
     SnapshotsSetAside {
         /// What was wrong.
         reason: String,
@@ -48,6 +47,28 @@ pub enum Recovered {
         /// Where the damaged folder is now.
         quarantine: PathBuf,
     },
+    /// The newest commits were damaged and are gone, although they were durable once. What is unfinished may have gone
+    /// further than it seems: an action may have been sent, a result may have been told.
+    LostCommits {
+        /// At least so many.
+        commits: u64,
+    },
+}
+
+impl fmt::Display for Recovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::SnapshotsSetAside { reason } => write!(f, "damaged snapshots were set aside ({reason})"),
+            Self::StartedEmpty { reason, quarantine } => {
+                write!(
+                    f,
+                    "the state could not be read ({reason}): hob starts empty, the old state is in {}",
+                    quarantine.display()
+                )
+            }
+            Self::LostCommits { commits } => write!(f, "the last {commits} commits of the state are damaged and gone"),
+        }
+    }
 }
 
 /// Why the state cannot be opened.
@@ -89,7 +110,7 @@ pub enum OpenStoreError {
 
 /// One try to open the folder.
 enum Attempt {
-    Opened(Box<Shared>),
+    Opened { shared: Arc<Shared>, lost: u64 },
     Damaged(String),
 }
 
@@ -115,22 +136,28 @@ pub(crate) fn open_with(
     clock: fn() -> UnixMs,
 ) -> Result<Opened, OpenStoreError> {
     let attempt = || attempt(folder, limits, migrations, clock);
-    let opened = |shared: Box<Shared>, recovered| Ok(Opened { store: Store { shared: Arc::from(shared) }, recovered });
     let refused = |source| OpenStoreError::Folder { folder: folder.to_owned(), source };
-    let reason = match attempt()? {
-        Attempt::Opened(shared) => return opened(shared, Recovered::Nothing),
-        Attempt::Damaged(reason) => reason,
-    };
     let stamp = clock().0;
-    if disk::set_snapshots_aside(folder, stamp).map_err(refused)? > 0 {
-        match attempt()? {
-            Attempt::Opened(shared) => return opened(shared, Recovered::SnapshotsSetAside { reason }),
-            Attempt::Damaged(_) => {}
-        }
+    let mut recovered = Vec::new();
+    let mut tried = attempt()?;
+    if let Attempt::Damaged(reason) = &tried
+        && disk::set_snapshots_aside(folder, stamp).map_err(refused)? > 0
+    {
+        recovered.push(Recovered::SnapshotsSetAside { reason: reason.clone() });
+        tried = attempt()?;
     }
-    let quarantine = disk::quarantine(folder, stamp).map_err(refused)?;
-    match attempt()? {
-        Attempt::Opened(shared) => opened(shared, Recovered::StartedEmpty { reason, quarantine }),
+    if let Attempt::Damaged(reason) = tried {
+        let quarantine = disk::quarantine(folder, stamp).map_err(refused)?;
+        recovered.push(Recovered::StartedEmpty { reason, quarantine });
+        tried = attempt()?;
+    }
+    match tried {
+        Attempt::Opened { shared, lost } => {
+            if lost > 0 {
+                recovered.push(Recovered::LostCommits { commits: lost });
+            }
+            Ok(Opened { store: Store { shared }, recovered })
+        }
         Attempt::Damaged(reason) => Err(OpenStoreError::Prepare { folder: folder.to_owned(), reason }),
     }
 }
@@ -149,7 +176,7 @@ fn attempt(
     };
     let shared = Shared { tables: Tables::new(disk.tree()), disk, limits, clock };
     match prepare(&shared, migrations) {
-        Ok(()) => Ok(Attempt::Opened(Box::new(shared))),
+        Ok(lost) => Ok(Attempt::Opened { shared: Arc::new(shared), lost }),
         Err(PrepareError::Damaged(reason)) => Ok(Attempt::Damaged(reason)),
         Err(PrepareError::Newer { found, known }) => {
             Err(OpenStoreError::NewerFormat { folder: folder.to_owned(), found, known })
@@ -170,8 +197,8 @@ impl From<TableError> for PrepareError {
     }
 }
 
-/// Brings the tables to this format, and reads once what a start depends on.
-fn prepare(shared: &Shared, migrations: &[Migration]) -> Result<(), PrepareError> {
+/// Brings the tables to this format, and reads once what a start depends on. Returns how many commits are missing.
+fn prepare(shared: &Shared, migrations: &[Migration]) -> Result<u64, PrepareError> {
     let mut view = shared.tables.stage();
     let known = u32::try_from(migrations.len()).unwrap_or(u32::MAX).saturating_add(1);
     if shared.tables.is_empty() {
@@ -194,7 +221,10 @@ fn prepare(shared: &Shared, migrations: &[Migration]) -> Result<(), PrepareError
     shared.tables.apply(view.into_changes())?;
     shared.disk.sync().map_err(|error| PrepareError::Sync(error.to_string()))?;
     shared.check_start()?;
-    Ok(())
+    let commits = commits(&shared.tables.read())?;
+    let lost = shared.disk.marked().saturating_sub(commits);
+    shared.disk.mark(commits).map_err(|error| PrepareError::Sync(error.to_string()))?;
+    Ok(lost)
 }
 
 fn format(view: &View<'_>) -> Result<u32, TableError> {
@@ -202,4 +232,34 @@ fn format(view: &View<'_>) -> Result<u32, TableError> {
     let text = value.as_deref().and_then(|value| std::str::from_utf8(value).ok());
     let unknown = || TableError::damaged(Table::Meta, "the format is not written down");
     text.and_then(|text| text.parse().ok()).ok_or_else(unknown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entries::put_json;
+
+    fn limits() -> StateLimits {
+        StateLimits { min_free_bytes: 0, ..StateLimits::default() }
+    }
+
+    fn rename_a_key(view: &mut View<'_>) -> Result<(), TableError> {
+        put_json(view, Table::Meta, b"new name", &"as in format 2")
+    }
+
+    #[test]
+    fn an_older_format_is_migrated_once_and_a_newer_one_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = |migrations: &[Migration]| open_with(folder.path(), limits(), migrations, system_clock);
+        drop(open(&[]).unwrap());
+        let second: &[Migration] = &[rename_a_key];
+        let store = open(second).unwrap().store;
+        assert!(store.shared.tables.read().get(Table::Meta, b"new name").unwrap().is_some());
+        assert_eq!(format(&store.shared.tables.read()).unwrap(), 2);
+        drop(store);
+        let never: Migration = |_| panic!("it is in format 2 already");
+        drop(open(&[never]).unwrap());
+        let refused = open(&[]).unwrap_err();
+        assert!(matches!(refused, OpenStoreError::NewerFormat { found: 2, known: 1, .. }), "{refused}");
+    }
 }

@@ -144,6 +144,22 @@ impl Store {
         Ok(found.map(|id| decode_id(Table::Correlations, &id)).transpose()?)
     }
 
+    /// The newest known command whose name is `beginning` and then `-<unix ms>-<number>`, as the driver names commands
+    /// that came without a name.
+    ///
+    /// # Errors
+    /// [`ReadStateError`] when a table cannot be read.
+    pub fn latest_named(&self, beginning: &str) -> Result<Option<CommandId>, ReadStateError> {
+        let view = self.view();
+        let prefix = format!("{beginning}-");
+        let mut names = Vec::new();
+        for table in [Table::Inbox, Table::Finals] {
+            names.extend(view.scan(table, prefix.as_bytes(), None, EVERYTHING)?.into_iter().map(|(name, _)| name));
+        }
+        let newest = names.into_iter().max();
+        Ok(newest.map(|name| decode_id(Table::Finals, &name)).transpose()?)
+    }
+
     /// Final results of which nobody was told yet, oldest first.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use crate::apply::{self, ApplyError};
 use crate::disk::panic_text;
+use crate::entries;
 use crate::kv::{self, ApplyKvError, KvChange, KvQuota, KvUsage};
 use crate::read::{Shared, Store};
 use crate::tables::{TableError, View};
@@ -187,8 +188,7 @@ fn commit_group(shared: &Shared, group: Vec<(Work, Done)>, broken: &mut Option<S
     if waiting.is_empty() {
         return;
     }
-    let sync = || shared.disk.sync().map_err(|error| CommitError::Broken { reason: error.to_string() });
-    let synced = guarded(broken, sync);
+    let synced = guarded(broken, || sync(shared).map_err(|reason| CommitError::Broken { reason }));
     for done in waiting {
         done(synced.clone());
     }
@@ -208,6 +208,15 @@ fn guarded(broken: &mut Option<String>, step: impl FnOnce() -> Result<(), Commit
     result
 }
 
+fn sync(shared: &Shared) -> Result<(), String> {
+    shared.disk.sync().map_err(|error| error.to_string())?;
+    let commits = entries::commits(&shared.tables.read()).map_err(|error| error.to_string())?;
+    if let Err(error) = shared.disk.mark(commits) {
+        tracing::warn!(%error, "the number of commits was not noted");
+    }
+    Ok(())
+}
+
 fn apply_one(shared: &Shared, work: Work) -> Result<(), CommitError> {
     let needed_bytes = shared.limits.min_free_bytes;
     let free_bytes = shared.disk.free_bytes().map_err(|error| CommitError::Unwritable { reason: error.to_string() })?;
@@ -216,6 +225,7 @@ fn apply_one(shared: &Shared, work: Work) -> Result<(), CommitError> {
     }
     let mut view = shared.tables.stage();
     put(&mut view, shared, work)?;
+    entries::count_commit(&mut view).map_err(table_error)?;
     shared.tables.apply(view.into_changes()).map_err(|error| CommitError::Broken { reason: error.to_string() })
 }
 
