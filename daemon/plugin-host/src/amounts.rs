@@ -64,7 +64,7 @@ fn amount(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 }
 
 fn write_amount(f: &mut fmt::Formatter<'_>, value: u64, units: &[(&str, u64)]) -> fmt::Result {
-    let fits = |(_, size): &&(&str, u64)| *size == 1 || (value >= *size && value % size == 0);
+    let fits = |(_, size): &&(&str, u64)| *size == 1 || (value >= *size && value.is_multiple_of(*size));
     match units.iter().find(fits) {
         Some((name, size)) => write!(f, "{}{name}", value / size),
         None => write!(f, "{value}"),

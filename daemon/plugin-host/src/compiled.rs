@@ -184,8 +184,8 @@ mod tests {
     }
 
     fn the_file(folder: &Path) -> PathBuf {
-        let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        entries.filter(|path| path.extension().is_some_and(|kind| kind == "cwasm")).next().unwrap()
+        let mut entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.find(|path| path.extension().is_some_and(|kind| kind == "cwasm")).unwrap()
     }
 
     #[test]

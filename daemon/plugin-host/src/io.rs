@@ -6,6 +6,9 @@ use std::pin::Pin;
 /// A boxed future, so that the trait can be an object.
 pub type IoFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Keys and their values.
+pub type KvPairs = Vec<(String, Vec<u8>)>;
+
 /// Who acts, and what the gate allowed. Goes with every effect, so that it can be checked and written down there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Caller {
@@ -28,11 +31,7 @@ pub trait PluginIo: Send + Sync + 'static {
     fn kv_get<'a>(&'a self, plugin: &'a PluginName, key: &'a str) -> IoFuture<'a, Result<Option<Vec<u8>>, KvFailure>>;
 
     /// Pairs whose keys begin with `range.prefix`, in order of the keys' bytes.
-    fn kv_scan<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        range: KvRange,
-    ) -> IoFuture<'a, Result<Vec<(String, Vec<u8>)>, KvFailure>>;
+    fn kv_scan<'a>(&'a self, plugin: &'a PluginName, range: KvRange) -> IoFuture<'a, Result<KvPairs, KvFailure>>;
 
     /// Makes all writes durable, or none of them. The host calls it for one call of a plugin at a time.
     fn kv_commit<'a>(

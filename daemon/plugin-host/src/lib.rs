@@ -59,8 +59,8 @@ pub use host::{OpenHostError, PluginHost, RemovePluginError, WriteGrantError};
 pub use inspect::{LimitsReport, PluginReport, PluginState};
 pub use install::{InstallPluginError, InstallReport};
 pub use io::{
-    Caller, DeviceFilter, DeviceOrder, DeviceRefusal, IoFuture, KvFailure, KvQuota, KvRange, KvWrite, PluginIo,
-    PublishOrder, PublishRefusal, SeenDevice,
+    Caller, DeviceFilter, DeviceOrder, DeviceRefusal, IoFuture, KvFailure, KvPairs, KvQuota, KvRange, KvWrite,
+    PluginIo, PublishOrder, PublishRefusal, SeenDevice,
 };
 pub use limits::EffectiveLimits;
 pub use load::{ImportError, ListToolsError, LoadPluginError, ReadComponentError};

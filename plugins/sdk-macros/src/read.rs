@@ -175,10 +175,10 @@ fn lengths(attribute: &Attribute) -> Result<(LitInt, LitInt)> {
 }
 
 fn whole(expression: Expr) -> Result<LitInt> {
-    match expression {
-        Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) => Ok(number),
-        other => Err(Error::new(other.span(), "expected a whole number")),
+    if let Expr::Lit(ExprLit { lit: Lit::Int(number), .. }) = expression {
+        return Ok(number);
     }
+    Err(Error::new(expression.span(), "expected a whole number"))
 }
 
 /// The type between the angle brackets of `wrapper<…>`.
@@ -199,15 +199,12 @@ fn last_segment(ty: &Type) -> Option<String> {
 
 /// The lines of a doc comment as one paragraph.
 fn doc_text(attributes: &[Attribute]) -> String {
-    let lines =
-        attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).filter_map(|attribute| match &attribute
-            .meta
-            .require_name_value()
-            .ok()?
-            .value
-        {
-            Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) => Some(text.value().trim().to_owned()),
-            _ => None,
-        });
-    lines.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ")
+    let lines: Vec<String> = attributes.iter().filter_map(doc_line).filter(|line| !line.is_empty()).collect();
+    lines.join(" ")
+}
+
+fn doc_line(attribute: &Attribute) -> Option<String> {
+    let pair = attribute.meta.require_name_value().ok().filter(|pair| pair.path.is_ident("doc"))?;
+    let Expr::Lit(ExprLit { lit: Lit::Str(text), .. }) = &pair.value else { return None };
+    Some(text.value().trim().to_owned())
 }

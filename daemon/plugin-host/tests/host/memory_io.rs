@@ -2,8 +2,8 @@
 
 use hob_events::{Area, Delivery, Device, DeviceAction, DeviceKind, DeviceState, Inventory, PluginName, Risk};
 use hob_plugin_host::{
-    DeviceFilter, DeviceOrder, DeviceRefusal, IoFuture, KvFailure, KvQuota, KvRange, KvWrite, PluginIo, PublishOrder,
-    PublishRefusal, SeenDevice,
+    DeviceFilter, DeviceOrder, DeviceRefusal, IoFuture, KvFailure, KvPairs, KvQuota, KvRange, KvWrite, PluginIo,
+    PublishOrder, PublishRefusal, SeenDevice,
 };
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -100,11 +100,7 @@ impl PluginIo for MemoryIo {
         })
     }
 
-    fn kv_scan<'a>(
-        &'a self,
-        plugin: &'a PluginName,
-        range: KvRange,
-    ) -> IoFuture<'a, Result<Vec<(String, Vec<u8>)>, KvFailure>> {
+    fn kv_scan<'a>(&'a self, plugin: &'a PluginName, range: KvRange) -> IoFuture<'a, Result<KvPairs, KvFailure>> {
         let own = format!("{plugin}/");
         let kv = self.kv.lock().unwrap();
         let pairs = kv.iter().filter_map(|(key, value)| Some((key.strip_prefix(&own)?.to_owned(), value.clone())));
