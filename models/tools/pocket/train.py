@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import signal
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from random import Random
@@ -21,6 +22,7 @@ from .batches import Batch, Encoder, loss, make_batch
 from .model import Pocket, Shape
 from .optimizer import Optimizer
 from .sessions import training_session
+from .team import Team, run_team
 
 CHECKPOINT_SECONDS = 120
 REPORT_SECONDS = 60
@@ -48,7 +50,9 @@ class Plan:
     """Share of conversations that go on after the tool's answer."""
     tail: float = 4
     """Minutes of the rest of the schedule once the end was asked for."""
-    threads: int = 2
+    processes: int = 2
+    threads: int = 1
+    """Of each process."""
 
 
 def scale_at(progress: float, plan: Plan) -> float:
@@ -102,6 +106,10 @@ def start(tokenizer: Tokenizer, plan: Plan) -> Pocket:
 
 def train(work: Path, plan: Plan, resume: bool = False, initial: Path | None = None) -> None:
     """Trains, writing work/checkpoint.pt as it goes and the Hugging Face folder work/pocket with every checkpoint."""
+    run_team(plan.processes, work / "meeting", train_in_team, work, plan, resume, initial)
+
+
+def train_in_team(team: Team, work: Path, plan: Plan, resume: bool, initial: Path | None) -> None:
     torch.set_num_threads(plan.threads)
     tokenizer_path = work / "tokenizer" / "tokenizer.json"
     tokenizer = Tokenizer.from_file(str(tokenizer_path))
@@ -113,43 +121,60 @@ def train(work: Path, plan: Plan, resume: bool = False, initial: Path | None = N
         model.load_state_dict(saved["model"])
         optimizer.restore(saved["optimizer"])
     step, seen, clock = saved["step"], saved["seen"], Clock(plan, saved["spent"])
-    rng = Random(plan.seed * 1_000_003 + step)
+    rng = Random(f"{plan.seed} {team.rank} {step}")
     encoder = Encoder(tokenizer)
-    signal.signal(signal.SIGTERM, lambda *_: clock.finish())
+    report = Report(clock, seen)
     stop_file = work / "finish"
-    stop_file.unlink(missing_ok=True)
-    print(f"{asdict(plan)} {model.shape.as_dict()} parameters {sum(p.numel() for p in model.parameters())}", flush=True)
-    losses: list[float] = []
-    first, last_seen, last_tokens, reported, kept = step, seen, 0, time.monotonic(), time.monotonic()
-    tokens = 0
-    while (progress := clock.progress()) < 1:
+    if team.leads:
+        signal.signal(signal.SIGTERM, lambda *_: clock.finish())
+        stop_file.unlink(missing_ok=True)
+        size = sum(p.numel() for p in model.parameters())
+        print(f"{asdict(plan)} {model.shape.as_dict()} parameters {size}", flush=True)
+    kept = time.monotonic()
+    while (progress := team.agree(clock.progress())) < 1:
         declared = progress >= plan.undeclared
         batch = draw_batch(rng, encoder, plan, declared, model.shape.window)
         value = loss(model, batch)
         value.backward()
-        optimizer.step(min(1.0, (step - first + 1) / WARM_UP_STEPS) * scale_at(progress, plan))
-        step, seen, tokens = step + 1, seen + batch.talks, tokens + batch.tokens
-        losses.append(value.item())
-        now = time.monotonic()
-        if now - reported > REPORT_SECONDS:
-            rate, token_rate = (seen - last_seen) / (now - reported), (tokens - last_tokens) / (now - reported)
-            recent = losses[-60:]
-            print(
-                f"min {clock.spent() / 60:.1f} progress {progress:.3f} step {step} talks {seen} ({rate:.0f}/s, {token_rate:.0f} tok/s) "
-                f"{'declared' if declared else 'plain'} loss {sum(recent) / len(recent):.4f}",
-                flush=True,
-            )
-            last_seen, last_tokens, reported = seen, tokens, now
-            if stop_file.exists():
-                clock.finish()
-        if now - kept > CHECKPOINT_SECONDS:
+        team.average(model)
+        optimizer.step(min(1.0, (step + 1) / WARM_UP_STEPS) * scale_at(progress, plan))
+        step, seen = step + 1, seen + batch.talks * team.size
+        if not team.leads:
+            continue
+        report.add(value.item(), progress, step, seen, declared)
+        if stop_file.exists():
+            clock.finish()
+        if time.monotonic() - kept > CHECKPOINT_SECONDS:
             keep(work, model, optimizer, tokenizer_path, step, seen, clock.spent())
-            kept = now
-    keep(work, model, optimizer, tokenizer_path, step, seen, clock.spent())
-    print(
-        f"ended after {clock.spent() / 60:.1f} minutes, step {step}, {seen} talks, loss {sum(losses[-100:]) / 100:.4f}",
-        flush=True,
-    )
+            kept = time.monotonic()
+    if team.leads:
+        keep(work, model, optimizer, tokenizer_path, step, seen, clock.spent())
+        print(f"ended after {clock.spent() / 60:.1f} minutes, step {step}, {seen} talks, {report.recent()}", flush=True)
+
+
+class Report:
+    """One line a minute."""
+
+    def __init__(self, clock: Clock, seen: int):
+        self.clock, self.losses = clock, deque(maxlen=60)
+        self.last_seen, self.last = seen, time.monotonic()
+
+    def recent(self) -> str:
+        return f"loss {sum(self.losses) / max(1, len(self.losses)):.4f}"
+
+    def add(self, value: float, progress: float, step: int, seen: int, declared: bool) -> None:
+        self.losses.append(value)
+        now = time.monotonic()
+        if now - self.last < REPORT_SECONDS:
+            return
+        rate = (seen - self.last_seen) / (now - self.last)
+        stage = "declared" if declared else "plain"
+        minutes = self.clock.spent() / 60
+        line = (
+            f"min {minutes:.1f} progress {progress:.3f} step {step} talks {seen} ({rate:.0f}/s) {stage} {self.recent()}"
+        )
+        print(line, flush=True)
+        self.last_seen, self.last = seen, now
 
 
 def keep(work: Path, model: Pocket, optimizer: Optimizer, tokenizer: Path, step: int, seen: int, spent: float) -> None:
