@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The file whose lock says that a process uses the folder. Sled has a lock of its own, but reports it as it reports
 /// any failure to open a file.
@@ -19,6 +20,10 @@ const MARK_FILE: &str = "mark";
 
 /// What names of sled's snapshots begin with.
 const SNAPSHOT: &str = "snap.";
+
+/// How long a database that was dropped may keep its file locked; it takes some milliseconds.
+const LEFT_OPEN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_millis(5);
 
 /// Why the folder could not be opened.
 #[derive(Debug)]
@@ -67,12 +72,7 @@ impl Disk {
         // No flusher thread: it would sync a second time what each commit syncs anyway, and wake an idle board twice a
         // second.
         let config = sled::Config::new().path(folder).cache_capacity(cache_bytes).flush_every_ms(None);
-        // Damaged files make sled return an error in some places and panic in others.
-        let db = match catch_unwind(AssertUnwindSafe(|| config.open())) {
-            Ok(Ok(db)) => db,
-            Ok(Err(error)) => return Err(classify(error)),
-            Err(panic) => return Err(OpenDiskError::Damaged(panic_text(panic.as_ref()))),
-        };
+        let db = open_database(&config)?;
         let file = File::open(folder.join("db"))?;
         let mark = File::options().read(true).write(true).create(true).truncate(false).open(folder.join(MARK_FILE))?;
         sync_names(folder)?;
@@ -113,6 +113,25 @@ impl Disk {
     /// Bytes the database takes on disk.
     pub(crate) fn used_bytes(&self) -> Result<u64, sled::Error> {
         self.db.size_on_disk()
+    }
+}
+
+/// Opens the database. Its file may be locked for a moment more by threads of a database that this process had open
+/// before: they end after it was dropped.
+fn open_database(config: &sled::Config) -> Result<sled::Db, OpenDiskError> {
+    let deadline = Instant::now() + LEFT_OPEN;
+    loop {
+        // Damaged files make sled return an error in some places and panic in others.
+        match catch_unwind(AssertUnwindSafe(|| config.open())) {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(error)) => match classify(error) {
+                OpenDiskError::Locked if Instant::now() < deadline => std::thread::park_timeout(AGAIN),
+                error @ (OpenDiskError::Locked | OpenDiskError::Damaged(_) | OpenDiskError::Io(_)) => {
+                    return Err(error);
+                }
+            },
+            Err(panic) => return Err(OpenDiskError::Damaged(panic_text(panic.as_ref()))),
+        }
     }
 }
 

@@ -6,7 +6,7 @@
 //! It decides nothing: what a record means is written in `hob_events::record`, and this crate keeps it. It holds no
 //! models, caches or logs: those are files that may be lost.
 //!
-//! Read [`tables`] for how records lie in the database and why a commit is whole or absent, `disk` for what makes it
+//! Read `tables` for how records lie in the database and why a commit is whole or absent, `disk` for what makes it
 //! durable, `open` for what happens to a damaged folder.
 
 mod apply;
