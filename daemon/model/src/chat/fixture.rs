@@ -37,8 +37,7 @@ pub(crate) fn tool(name: &str, description: &str, schema: Value) -> ToolSpec {
 
 /// The tools that hob ships, as models are trained on them.
 pub(crate) fn shipped_tools() -> Vec<ToolSpec> {
-    let tools: Vec<Value> =
-        serde_json::from_str(include_str!("../../../../models/tools/pocket/tools.json")).unwrap();
+    let tools: Vec<Value> = serde_json::from_str(include_str!("../../../../models/tools/pocket/tools.json")).unwrap();
     let spec = |shipped: &Value| {
         tool(shipped["name"].as_str().unwrap(), shipped["description"].as_str().unwrap(), shipped["schema"].clone())
     };
@@ -67,4 +66,10 @@ pub(crate) fn house() -> Inventory {
 
 pub(crate) fn offer() -> Offer {
     Offer { tools: shipped_tools(), inventory: house() }
+}
+
+/// Ids as text, control tokens by their names.
+pub(crate) fn shown(vocabulary: &Vocabulary, ids: &[u32]) -> String {
+    let name = |id: &u32| vocabulary.control().iter().find(|(known, _)| known == id).map(|(_, name)| name.clone());
+    ids.iter().map(|id| name(id).unwrap_or_else(|| vocabulary.text(&[*id]))).collect()
 }

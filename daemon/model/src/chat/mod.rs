@@ -46,3 +46,6 @@ pub trait ChatFormat: std::fmt::Debug + Send + Sync {
     /// The marker tokens, when the family writes calls with them and a grammar can be made for it.
     fn markers(&self) -> Option<&Markers>;
 }
+
+#[cfg(test)]
+mod tests;

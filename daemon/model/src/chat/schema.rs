@@ -144,6 +144,6 @@ mod tests {
             "oneOf": [{"required": ["steps"]}],
             "additionalProperties": false,
         }));
-        insta::assert_snapshot!(serde_json::to_string_pretty(&shown).unwrap(), @"");
+        insta::assert_snapshot!(shown, @r#"{"properties":{"mode":{"description":"How","enum":["eco","boost"],"type":"string"},"steps":{"type":"integer"},"unit":{"enum":["celsius"],"type":"string"},"target":{"type":"number"},"note":{"type":"string"},"other":{"type":"string"},"tags":{"items":{"type":"string"},"type":"array"},"opts":{"properties":{"fast":{"type":"boolean"}},"required":["fast"],"type":"object"},"empty":{"properties":{},"type":"object"},"any":{"type":"string"}},"required":["mode"],"type":"object"}"#);
     }
 }

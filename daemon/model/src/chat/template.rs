@@ -15,7 +15,9 @@ pub enum RenderFailure {
         message: String,
     },
     /// The template leaves out what hob must put in.
-    #[error("the model folder's chat_template.jinja shows no {0}: it is no template of Gemma 4, take the published one")]
+    #[error(
+        "the model folder's chat_template.jinja shows no {0}: it is no template of Gemma 4, take the published one"
+    )]
     Missing(&'static str),
 }
 

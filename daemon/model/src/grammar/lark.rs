@@ -27,8 +27,7 @@ pub(super) fn grammar(vocabulary: &Vocabulary, markers: &Markers, offer: &Offer,
     if tools.is_empty() {
         line(&mut text, "start", &other);
     } else {
-        let (begin, end, wait) =
-            (token(markers.call_begin), token(markers.call_end), token(markers.response_begin));
+        let (begin, end, wait) = (token(markers.call_begin), token(markers.call_end), token(markers.response_begin));
         line(&mut text, "start", &format!("{other} | call{{1,{MAX_CALLS}}} {wait}"));
         line(&mut text, "call", &format!("{begin} \"call:\" ( {} ) {end}", tools.join(" | ")));
     }

@@ -16,9 +16,11 @@ pub fn resolve(writing: Vec<Writing>, offer: &Offer) -> Vec<Writing> {
 
 fn resolve_call(call: WrittenCall, offer: &Offer) -> WrittenCall {
     match offer.tool(&call.tool) {
-        Some(tool) => {
-            WrittenCall { tool: tool.name.to_string(), args: object(call.args, &tool.schema), confidence: call.confidence }
-        }
+        Some(tool) => WrittenCall {
+            tool: tool.name.to_string(),
+            args: object(call.args, &tool.schema),
+            confidence: call.confidence,
+        },
         None => call,
     }
 }

@@ -92,7 +92,8 @@ impl Writer<'_> {
             let mut properties = shared.clone();
             properties.extend(branch["properties"].as_object().into_iter().flatten().map(|(name, own)| {
                 // `true` and annotations alone add nothing to what is known.
-                let known = shared.get(name).filter(|_| own.as_object().is_none_or(Map::is_empty) && *own != json!(false));
+                let known =
+                    shared.get(name).filter(|_| own.as_object().is_none_or(Map::is_empty) && *own != json!(false));
                 (name.clone(), known.unwrap_or(own).clone())
             }));
             let required: Vec<&str> = required.iter().copied().chain(names(&branch["required"])).collect();
@@ -119,7 +120,7 @@ impl Writer<'_> {
         fields.sort_by(|left, right| left.0.cmp(&right.0));
         // From the last field to the first: what may follow once a field was written, and what when none was.
         let (mut after_some, mut after_none) = (String::new(), String::new());
-        for (_, field, needed) in fields.into_iter().rev() {
+        for (index, (_, field, needed)) in fields.into_iter().enumerate().rev() {
             let with_comma = join(&["\",\"", &field, &after_some]);
             let without = join(&[&field, &after_some]);
             if needed {
@@ -127,15 +128,13 @@ impl Writer<'_> {
             } else {
                 (after_some, after_none) = (optional(&with_comma, &after_some), optional(&without, &after_none));
             }
-            after_some = self.tail(after_some);
+            // Written out once, however many ways lead to it. No way leads to what would follow before the first field.
+            if index > 0 && !after_some.is_empty() {
+                after_some = self.rule("more", after_some);
+            }
         }
         let inside = if after_none.is_empty() { String::new() } else { self.rule("fields", after_none) };
         Some(join(&["\"{\"", &inside, "\"}\""]))
-    }
-
-    /// Keeps a tail that is used twice from being written out twice.
-    fn tail(&mut self, body: String) -> String {
-        if body.is_empty() { body } else { self.rule("more", body) }
     }
 
     fn field(&mut self, name: &str, schema: &Value, depth: usize) -> Option<String> {
