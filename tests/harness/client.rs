@@ -6,7 +6,7 @@ use anyhow::Context;
 use hob_events::{CommandResult, Status, StatusUpdate};
 use rumqttc::v5::mqttbytes::QoS;
 use rumqttc::v5::mqttbytes::v5::PublishProperties;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
@@ -60,9 +60,10 @@ impl Request {
         Self::json(id, json!({"id": id, "text": words}))
     }
 
-    /// A tool call written out.
+    /// A tool call written out; `args` is an object.
     #[must_use]
-    pub fn call(id: &str, tool: &str, args: &Map<String, Value>) -> Self {
+    #[expect(clippy::needless_pass_by_value, reason = "callers build the value in place")]
+    pub fn call(id: &str, tool: &str, args: Value) -> Self {
         Self::json(id, json!({"id": id, "tool": tool, "args": args}))
     }
 

@@ -19,6 +19,7 @@ mod link;
 mod places;
 mod task;
 mod wait;
+mod world;
 
 pub use broker::Broker;
 pub use client::{Client, Mark, Message, Request, Sent};
@@ -28,3 +29,4 @@ pub use house::House;
 pub use places::{Places, Plugin};
 pub use task::{Task, spawn};
 pub use wait::{DEADLINE, until};
+pub use world::World;

@@ -42,6 +42,13 @@ impl Places {
         Self::with_model(repository().join("models/pocket"))
     }
 
+    /// The same with one more plugin.
+    #[must_use]
+    pub fn and(mut self, plugin: Plugin) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
     fn with_model(model: PathBuf) -> anyhow::Result<Self> {
         let library = repository().join(".cache/onnxruntime");
         let onnxruntime = file_in(&library, "libonnxruntime.so").context("run `make setup`")?;
@@ -78,7 +85,19 @@ impl Plugin {
     /// # Errors
     /// When it was not built yet.
     pub fn shipped(id: &str) -> anyhow::Result<Self> {
-        let folder = repository().join("target/plugins").join(id);
+        Self::built("target/plugins", id)
+    }
+
+    /// `press` of `tests/guests`: its tool toggles a switch, so that running it twice would show.
+    ///
+    /// # Errors
+    /// When it was not built yet.
+    pub fn press() -> anyhow::Result<Self> {
+        Self::built("target/guests", "press")
+    }
+
+    fn built(folder: &str, id: &str) -> anyhow::Result<Self> {
+        let folder = repository().join(folder).join(id);
         ensure!(folder.join("plugin.toml").exists(), "the plugin {id} is not built: run `make plugins`");
         Ok(Self { folder, id: id.to_owned() })
     }
