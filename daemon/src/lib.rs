@@ -3,8 +3,18 @@
 //! Read [`start`] first: it builds everything from top to bottom in the order the data flows. [`driver`] is the only
 //! place where stages meet; [`cli`] is what the binary offers. `main.rs` holds the exit codes.
 
+pub mod cli;
+mod clock;
 pub mod devices;
+mod driver;
 pub mod exit;
+pub mod followers;
+pub mod house;
+mod intake;
+mod operator;
+mod service;
 pub mod settings;
+pub mod start;
 pub mod supervisor;
 pub mod telemetry;
+mod telling;

@@ -97,10 +97,10 @@ impl Agent {
         Prompt { system: self.system.clone(), offer: self.offer.clone(), messages: Vec::new() }
     }
 
-    /// Whether another command may be accepted. Doors ask before they accept.
+    /// How many more commands may be accepted. Doors ask before they accept.
     #[must_use]
-    pub fn has_room(&self) -> bool {
-        self.backlog.len() < self.settings.backlog
+    pub fn room(&self) -> usize {
+        self.settings.backlog.saturating_sub(self.backlog.len())
     }
 
     /// Commands that wait or are worked on.
@@ -163,7 +163,7 @@ impl Agent {
             }
         };
         let name = rule.name.clone();
-        let decision = match (just_fired, self.has_room()) {
+        let decision = match (just_fired, self.room() > 0) {
             (true, _) => "left alone: it acted a moment ago".to_owned(),
             (false, false) => "dropped: the backlog is full".to_owned(),
             (false, true) => self.accept_rule(at, &name, ask, trust, out),

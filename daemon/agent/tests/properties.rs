@@ -105,7 +105,7 @@ impl World {
     fn make(&mut self, next: Move) {
         match next {
             Move::Command { conversation, ttl_ms } => {
-                if !self.agent.has_room() {
+                if self.agent.room() == 0 {
                     return;
                 }
                 let id = format!("c{}", self.accepted.len());

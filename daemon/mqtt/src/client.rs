@@ -102,6 +102,12 @@ impl MqttClient {
         self.shared.outbox().connected
     }
 
+    /// Whether a command's result is on its way already.
+    #[must_use]
+    pub fn holds(&self, command: &hob_events::CommandId) -> bool {
+        self.shared.outbox().holds(command)
+    }
+
     /// Statuses that were dropped for lack of room.
     #[must_use]
     pub fn dropped(&self) -> u64 {

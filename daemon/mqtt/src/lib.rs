@@ -14,7 +14,7 @@ pub mod settings;
 pub mod topics;
 
 pub use client::{Delivered, MqttClient, TellError};
-pub use connection::{Ack, Arrived, MqttEvent};
+pub use connection::{Ack, Arrived, Connection, MqttEvent};
 pub use outbox::{Class, Outgoing};
 pub use settings::{MqttSettings, StartMqttError};
 pub use topics::Topics;

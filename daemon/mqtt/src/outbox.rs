@@ -163,6 +163,12 @@ impl Outbox {
         }
     }
 
+    /// Whether a command's result waits or flies.
+    pub(crate) fn holds(&self, command: &CommandId) -> bool {
+        let mut parcels = self.waiting.iter().chain(&self.handed).chain(self.flying.values());
+        parcels.any(|parcel| matches!(&parcel.waits, Waits::Class(Class::Result(id)) if id == command))
+    }
+
     /// Nothing waits and nothing flies.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.handed.is_empty() && self.flying.is_empty()

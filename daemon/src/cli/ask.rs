@@ -1,0 +1,199 @@
+//! `hob ask`: one command, followed to its end.
+
+use super::{Invocation, on_terminal};
+use crate::exit::Exit;
+use crate::start;
+use anyhow::{Context, bail};
+use hob_doors::{CallDoorError, DoorClient, DoorRequest, Peer, Reply, Request};
+use hob_events::{CommandResult, Status, StatusUpdate};
+use serde_json::json;
+use std::io::{BufRead, Write};
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// How long to wait for the broker before a turn by itself: devices cannot be reached before.
+const BROKER_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Replies that may wait while a person thinks about a question.
+const REPLIES: usize = 256;
+
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  hob ask \"lights off here\" --area kitchen\n  hob ask --yes \"unlock the front door\""
+)]
+pub(super) struct Ask {
+    /// What to do, or what to say.
+    #[arg(required = true, value_name = "WORDS")]
+    words: Vec<String>,
+    /// A conversation to go on with.
+    #[arg(long, value_name = "ID")]
+    conversation: Option<String>,
+    /// The room you are in.
+    #[arg(long)]
+    area: Option<String>,
+    /// Decide and answer, but act on nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Answer questions with yes.
+    #[arg(long, conflicts_with = "no")]
+    yes: bool,
+    /// Answer questions with no.
+    #[arg(long)]
+    no: bool,
+}
+
+/// A way to a hob that decides: a running one, or one of our own.
+enum Line {
+    Daemon(Box<DoorClient>),
+    Alone { requests: mpsc::Sender<DoorRequest>, replies_in: mpsc::Sender<Reply>, replies: mpsc::Receiver<Reply> },
+}
+
+impl Line {
+    async fn send(&mut self, request: Request) -> anyhow::Result<()> {
+        match self {
+            Self::Daemon(client) => Ok(client.send(&request).await?),
+            Self::Alone { requests, replies_in, .. } => {
+                let asked = DoorRequest { peer: Peer { uid: 0 }, request, replies: replies_in.clone() };
+                requests.send(asked).await.context("hob stopped")
+            }
+        }
+    }
+
+    async fn next(&mut self) -> anyhow::Result<Reply> {
+        match self {
+            Self::Daemon(client) => Ok(client.next().await?),
+            Self::Alone { replies, .. } => replies.recv().await.context("hob stopped"),
+        }
+    }
+}
+
+pub(super) async fn ask(invocation: &Invocation, ask: Ask) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    match DoorClient::connect(&settings.doors.socket).await {
+        Ok(client) => follow(invocation, &ask, &mut Line::Daemon(Box::new(client))).await,
+        Err(CallDoorError::Nobody { .. }) => alone(invocation, &ask, settings).await,
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// One turn without a daemon: the same stages, asked from inside.
+async fn alone(invocation: &Invocation, ask: &Ask, settings: crate::settings::Settings) -> anyhow::Result<Exit> {
+    let progress = Progress::begin("loading the model");
+    let built = start::build(settings).await?;
+    let (requests, door) = mpsc::channel(1);
+    let (replies_in, replies) = mpsc::channel(REPLIES);
+    let stop = CancellationToken::new();
+    let broker = built.broker();
+    let run = built.run_alone(door, stop.clone());
+    let talk = async {
+        if let Some(broker) = broker {
+            progress.say("connecting to the broker");
+            let connected = async {
+                while !broker.is_connected() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            if tokio::time::timeout(BROKER_PATIENCE, connected).await.is_err() {
+                writeln!(std::io::stderr().lock(), "hob: the broker is away; devices cannot be reached").ok();
+            }
+        }
+        drop(progress);
+        let mut line = Line::Alone { requests, replies_in, replies };
+        let exit = follow(invocation, ask, &mut line).await;
+        stop.cancel();
+        exit
+    };
+    let (ran, exit) = tokio::join!(run, talk);
+    ran?;
+    exit
+}
+
+async fn follow(invocation: &Invocation, ask: &Ask, line: &mut Line) -> anyhow::Result<Exit> {
+    let mut command = json!({ "text": ask.words.join(" ") });
+    for (key, value) in [("conversation", &ask.conversation), ("area", &ask.area)] {
+        if let Some(value) = value {
+            command[key] = json!(value);
+        }
+    }
+    command["dry_run"] = json!(ask.dry_run);
+    line.send(Request::Command { command }).await?;
+    let mut streamed = String::new();
+    loop {
+        match line.next().await? {
+            Reply::Accepted { .. } | Reply::Done | Reply::Data { .. } => {}
+            Reply::Text { delta, .. } => {
+                if on_terminal() && !invocation.json {
+                    write!(std::io::stdout().lock(), "{delta}")?;
+                    std::io::stdout().lock().flush()?;
+                }
+                streamed.push_str(&delta);
+            }
+            Reply::Status(StatusUpdate { id, status: Status::AwaitingConfirmation, question }) => {
+                let yes = answer(ask, question.as_deref().unwrap_or("Go on?"))?;
+                line.send(Request::Confirm { id, yes }).await?;
+            }
+            Reply::Status(_) => {}
+            Reply::Final { result } => return told(invocation, &result, &streamed),
+            Reply::Error { code, message } => bail!("{message} [{code}]"),
+        }
+    }
+}
+
+/// Asks the person, when there is one. Without anyone to ask, the answer is no.
+fn answer(ask: &Ask, question: &str) -> anyhow::Result<bool> {
+    if ask.yes || ask.no {
+        return Ok(ask.yes);
+    }
+    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+        writeln!(std::io::stderr().lock(), "hob: {question} (no one is here to ask; use --yes)")?;
+        return Ok(false);
+    }
+    write!(std::io::stderr().lock(), "{question} [y/N] ")?;
+    let mut said = String::new();
+    std::io::stdin().lock().read_line(&mut said)?;
+    Ok(matches!(said.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
+fn told(invocation: &Invocation, result: &CommandResult, streamed: &str) -> anyhow::Result<Exit> {
+    let said_already = on_terminal() && !invocation.json && streamed.trim().eq_ignore_ascii_case(result.speech.trim());
+    if said_already {
+        super::print_line("")?;
+    } else {
+        invocation.print(result, || vec![result.speech.clone()])?;
+    }
+    Ok(match result.status {
+        Status::Succeeded => Exit::Ok,
+        Status::Denied | Status::Expired | Status::Cancelled => Exit::NotDone,
+        Status::Failed | Status::Accepted | Status::Thinking | Status::AwaitingConfirmation | Status::Executing => {
+            Exit::Failed
+        }
+    })
+}
+
+/// A spinner on a terminal, nothing elsewhere.
+struct Progress(Option<indicatif::ProgressBar>);
+
+impl Progress {
+    fn begin(what: &'static str) -> Self {
+        let bar = on_terminal().then(indicatif::ProgressBar::new_spinner);
+        let progress = Self(bar);
+        progress.say(what);
+        progress
+    }
+
+    fn say(&self, what: &'static str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(what);
+            bar.enable_steady_tick(Duration::from_millis(100));
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `hob check`: everything that starting does, short of starting.
+
+use super::Invocation;
+use crate::devices::Devices;
+use crate::exit::Exit;
+use crate::start::{self, StartError};
+use hob_state::OpenStoreError;
+
+pub(super) async fn check(invocation: &Invocation) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    match start::build(settings.clone()).await {
+        Ok(built) => {
+            let lines = built.summary();
+            built.discard();
+            invocation.print(&lines, || lines.iter().cloned().chain(["ok".to_owned()]).collect())?;
+            Ok(Exit::Ok)
+        }
+        // A running hob holds the state: the rest can be looked at all the same.
+        Err(StartError::State(OpenStoreError::Locked { .. })) => {
+            let devices = Devices::open(&settings.devices.file).map_err(StartError::from)?;
+            let (_, model) = start::open_model(&settings)?;
+            let lines = vec![
+                format!("model     {} {}", model.name, model.variant),
+                format!("devices   {}", devices.inventory().devices.len()),
+                "state     in use by a running hob".to_owned(),
+            ];
+            invocation.print(&lines, || lines.iter().cloned().chain(["ok".to_owned()]).collect())?;
+            Ok(Exit::Ok)
+        }
+        Err(error) => Err(error.into()),
+    }
+}

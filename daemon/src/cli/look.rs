@@ -1,0 +1,99 @@
+//! `hob tools`, `hob devices`, `hob model`, `hob status`: looking without touching.
+
+use super::Invocation;
+use super::plugin::open_host;
+use crate::devices::Devices;
+use crate::exit::Exit;
+use crate::start::{self, StartError};
+use anyhow::bail;
+use hob_doors::{CallDoorError, DoorClient, Reply, Request};
+use hob_events::ToolSpec;
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Asks a running hob; nothing when none runs.
+pub(super) async fn ask_daemon(socket: &Path, request: Request) -> anyhow::Result<Option<Value>> {
+    let mut client = match DoorClient::connect(socket).await {
+        Ok(client) => client,
+        Err(CallDoorError::Nobody { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    client.send(&request).await?;
+    match client.next().await? {
+        Reply::Data { value } => Ok(Some(value)),
+        Reply::Error { code, message } => bail!("{message} [{code}]"),
+        other => bail!("hob answered something else: {other:?}"),
+    }
+}
+
+pub(super) async fn tools(invocation: &Invocation) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let tools: Vec<ToolSpec> = match ask_daemon(&settings.doors.socket, Request::Tools).await? {
+        Some(value) => serde_json::from_value(value)?,
+        None => open_host(&settings).await?.tools(),
+    };
+    let width = tools.iter().map(|tool| tool.name.as_str().len()).max().unwrap_or(0);
+    let line = |tool: &ToolSpec| format!("{:width$}  {:6}  {}", tool.name.as_str(), tool.plugin, tool.description);
+    invocation.print(&tools, || match tools.is_empty() {
+        true => vec!["no tools: install a plugin and grant it (hob plugin --help)".to_owned()],
+        false => tools.iter().map(line).collect(),
+    })?;
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn devices(invocation: &Invocation) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let devices = match ask_daemon(&settings.doors.socket, Request::Devices).await? {
+        Some(value) => value,
+        None => {
+            let devices = Devices::open(&settings.devices.file).map_err(StartError::from)?;
+            devices.inventory().devices.iter().map(|device| json!({ "device": device, "state": null })).collect()
+        }
+    };
+    let lines = || {
+        let line = |entry: &Value| {
+            let text = |key: &str| entry["device"][key].as_str().unwrap_or("").to_owned();
+            let state = entry.get("state").filter(|state| !state.is_null()).map_or("?".to_owned(), Value::to_string);
+            format!("{:24} {:14} {:8} {:6} {state}", text("name"), text("area"), text("kind"), text("risk"))
+        };
+        devices.as_array().map(|list| list.iter().map(line).collect()).unwrap_or_default()
+    };
+    invocation.print(&devices, lines)?;
+    Ok(Exit::Ok)
+}
+
+pub(super) async fn status(invocation: &Invocation) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let Some(status) = ask_daemon(&settings.doors.socket, Request::Status).await? else {
+        bail!("no hob listens on {}", settings.doors.socket.display());
+    };
+    let lines = || {
+        let fields = status.as_object().into_iter().flatten();
+        fields.map(|(name, value)| format!("{name:18} {value}")).collect()
+    };
+    invocation.print(&status, lines)?;
+    Ok(Exit::Ok)
+}
+
+pub(super) fn model(invocation: &Invocation) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let (_, model) = start::open_model(&settings)?;
+    let lines = || {
+        let bytes: u64 = model.files.iter().map(|file| file.bytes).sum();
+        let kv = model.kv_bytes_per_token * settings.model.context_tokens * settings.model.slots;
+        vec![
+            format!("name          {}", model.name),
+            format!("architecture  {}", model.architecture),
+            format!("variant       {}", model.variant),
+            format!("layers        {}", model.layers.map_or("?".to_owned(), |layers| layers.to_string())),
+            format!("KV pairs      {}", model.kv_pairs),
+            format!("KV cache      {} bytes a token, {} MiB as set", model.kv_bytes_per_token, kv >> 20),
+            format!("context       {} of {} tokens", settings.model.context_tokens, model.context_tokens.unwrap_or(0)),
+            format!("vocabulary    {}", model.vocabulary),
+            format!("vision, audio {}, {}", model.vision, model.audio),
+            format!("files         {}, {} MiB", model.files.len(), bytes >> 20),
+        ]
+    };
+    invocation.print(&model, lines)?;
+    Ok(Exit::Ok)
+}

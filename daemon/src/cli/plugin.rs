@@ -1,0 +1,169 @@
+//! `hob plugin`: installing plugins, and saying what they may do. Only here: no tool and no model can reach this.
+
+use super::Invocation;
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::start::{self, StartError};
+use anyhow::{Context, bail};
+use hob_events::{DeviceAction, PluginName};
+use hob_plugin_host::{
+    DeviceFilter, DeviceOrder, DeviceRefusal, Grant, IoFuture, KvFailure, KvQuota, KvRange, KvWrite, PluginHost,
+    PluginIo, PluginReport, PluginState, PublishOrder, PublishRefusal, SeenDevice,
+};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+#[derive(Debug, clap::Subcommand)]
+#[command(
+    after_help = "Example:\n  hob plugin install target/plugins/home\n  hob plugin grant home\nA running hob takes changes up when it is restarted."
+)]
+pub(super) enum Plugin {
+    /// Check a package and copy it in. Grants nothing.
+    Install {
+        /// A folder with plugin.toml and the component.
+        package: PathBuf,
+    },
+    /// List what is installed, and whether it can be called.
+    List,
+    /// Give a plugin all that its manifest asks for; edit the written file to give it less.
+    Grant {
+        /// Its id.
+        plugin: String,
+    },
+    /// Take the grant back.
+    Revoke {
+        /// Its id.
+        plugin: String,
+    },
+    /// Show imports, tools, limits and grant.
+    Inspect {
+        /// Its id; all when none is named.
+        plugin: Option<String>,
+    },
+    /// Remove a package. What it stored and its grant stay.
+    Remove {
+        /// Its id.
+        plugin: String,
+    },
+}
+
+pub(super) async fn plugin(invocation: &Invocation, command: Plugin) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let host = open_host(&settings).await?;
+    match command {
+        Plugin::Install { package } => {
+            let report = host.install(&package).await?;
+            let plugin = &report.manifest.plugin;
+            let line = format!("installed {} {}; now: hob plugin grant {}", plugin.id, plugin.version, plugin.id);
+            super::print_line(&line)?;
+        }
+        Plugin::List => {
+            let reports = host.inspect().await;
+            let lines = || match reports.is_empty() {
+                true => vec!["none installed".to_owned()],
+                false => reports.iter().map(in_one_line).collect(),
+            };
+            invocation.print(&reports, lines)?;
+        }
+        Plugin::Grant { plugin } => {
+            let manifest = host.manifest(&name(&plugin)?)?;
+            let grant = Grant::all_asked(&manifest);
+            host.grant(&grant).await?;
+            let path = Grant::path(&settings.plugins.grants, &grant.plugin);
+            super::print_line(&format!("granted {plugin} all it asks for, in {}", path.display()))?;
+        }
+        Plugin::Revoke { plugin } => {
+            let path = Grant::path(&settings.plugins.grants, &name(&plugin)?);
+            std::fs::remove_file(&path).with_context(|| format!("there is no grant at {}", path.display()))?;
+            super::print_line(&format!("revoked {plugin}"))?;
+        }
+        Plugin::Inspect { plugin } => {
+            let mut reports = host.inspect().await;
+            if let Some(wanted) = &plugin {
+                reports.retain(|report| report.plugin.as_str() == wanted);
+                if reports.is_empty() {
+                    bail!("no plugin is called {wanted}");
+                }
+            }
+            invocation.print(&reports, || reports.iter().flat_map(in_full).collect())?;
+        }
+        Plugin::Remove { plugin } => {
+            host.remove(&name(&plugin)?).await?;
+            super::print_line(&format!("removed {plugin}"))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// The plugin host by itself, for looking and installing: its plugins reach nothing.
+pub(super) async fn open_host(settings: &Settings) -> anyhow::Result<PluginHost> {
+    let host = PluginHost::open(start::host_settings(settings), Arc::new(Nowhere)).await;
+    Ok(host.map_err(StartError::from)?)
+}
+
+fn name(plugin: &str) -> anyhow::Result<PluginName> {
+    PluginName::new(plugin).with_context(|| format!("{plugin:?} is no plugin's id"))
+}
+
+fn in_one_line(report: &PluginReport) -> String {
+    let version = report.version.as_deref().unwrap_or("?");
+    format!("{:16} {:8} {}", report.plugin, version, state_in_words(&report.state))
+}
+
+fn state_in_words(state: &PluginState) -> String {
+    match state {
+        PluginState::Ready => "ready".to_owned(),
+        PluginState::Paused { for_ms } => format!("paused for {for_ms} ms"),
+        PluginState::Ungranted { reason } | PluginState::Quarantined { reason } | PluginState::Refused { reason } => {
+            reason.clone()
+        }
+    }
+}
+
+fn in_full(report: &PluginReport) -> Vec<String> {
+    let mut lines = vec![in_one_line(report)];
+    if let Some(sha256) = &report.sha256 {
+        lines.push(format!("  sha256   {sha256}"));
+    }
+    lines.push(format!("  imports  {}", report.imports.join(", ")));
+    let granted = if report.granted.is_some() { "yes" } else { "no" };
+    lines.push(format!("  granted  {granted}"));
+    lines.extend(report.tools.iter().map(|tool| format!("  tool     {} · {}", tool.name, tool.description)));
+    lines
+}
+
+/// Where plugins of the command line are: they are only asked for their tools, and reach nothing.
+#[derive(Debug)]
+struct Nowhere;
+
+const NOWHERE: &str = "hob does not run";
+
+impl PluginIo for Nowhere {
+    fn kv_get<'a>(&'a self, _: &'a PluginName, _: &'a str) -> IoFuture<'a, Result<Option<Vec<u8>>, KvFailure>> {
+        Box::pin(std::future::ready(Err(KvFailure::Storage { reason: NOWHERE.to_owned() })))
+    }
+
+    fn kv_scan<'a>(&'a self, _: &'a PluginName, _: KvRange) -> IoFuture<'a, Result<Vec<(String, Vec<u8>)>, KvFailure>> {
+        Box::pin(std::future::ready(Err(KvFailure::Storage { reason: NOWHERE.to_owned() })))
+    }
+
+    fn kv_commit<'a>(&'a self, _: &'a PluginName, _: Vec<KvWrite>, _: KvQuota) -> IoFuture<'a, Result<(), KvFailure>> {
+        Box::pin(std::future::ready(Err(KvFailure::Storage { reason: NOWHERE.to_owned() })))
+    }
+
+    fn devices<'a>(&'a self, _: DeviceFilter) -> IoFuture<'a, Vec<SeenDevice>> {
+        Box::pin(std::future::ready(Vec::new()))
+    }
+
+    fn device<'a>(&'a self, _: &'a str) -> IoFuture<'a, Option<SeenDevice>> {
+        Box::pin(std::future::ready(None))
+    }
+
+    fn command<'a>(&'a self, order: DeviceOrder) -> IoFuture<'a, Result<DeviceAction, DeviceRefusal>> {
+        Box::pin(std::future::ready(Err(DeviceRefusal::Unknown { device: order.device })))
+    }
+
+    fn publish<'a>(&'a self, _: PublishOrder) -> IoFuture<'a, Result<(), PublishRefusal>> {
+        Box::pin(std::future::ready(Err(PublishRefusal::Offline { reason: NOWHERE.to_owned() })))
+    }
+}

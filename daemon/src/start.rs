@@ -1,0 +1,456 @@
+//! Builds hob from top to bottom, in the order the data flows. The file to read first.
+//!
+//! [`build`] makes every stage and starts none: `hob check` stops there. [`Built::run`] starts the tasks, says that hob is
+//! ready, drives, and stops everything in order: doors first, then what is under way, then the broker, then the disk.
+
+use crate::clock::now;
+use crate::devices::{Devices, OpenDevicesError, States};
+use crate::driver::{Driver, DriverError, Ears, Stages, TOLD, Told};
+use crate::house::{House, Serving};
+use crate::service;
+use crate::settings::Settings;
+use crate::supervisor::{Stopped, Supervisor};
+use hob_agent::restore::UnfinishedCall;
+use hob_agent::{Agent, Decisions, Unfinished};
+use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
+use hob_events::Offer;
+use hob_model::{
+    Description, Gemma, ModelSettings, ModelWorker, OpenModelError, Report, Sampling, StartWorkerError, UnknownVariant,
+};
+use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
+use hob_onnx::{OpenLibraryError, Runtime, SessionSettings};
+use hob_plugin_host::{Caps, HostSettings, OpenHostError, PluginHost};
+use hob_state::{Bound, OpenStoreError, Opened, ReadStateError, Recovered, StateLimits, StateWriter, Store};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// Messages of the broker that the driver has not heard yet. When it is full the connection is read no further, and
+/// the broker keeps what comes.
+const BROKER_EVENTS: usize = 256;
+
+/// Requests at the door that the driver has not heard yet. A peer waits when it is full.
+const DOOR_REQUESTS: usize = 32;
+
+/// Connections to the control socket at a time.
+const DOOR_CONNECTIONS: usize = 32;
+
+/// A connection that is silent for so long is closed. Longer than any turn and its question take.
+const DOOR_IDLE: Duration = Duration::from_secs(600);
+
+/// How often plugins that were paused are looked at again.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+/// How long tasks may take to end. Longer than a tool's deadline and the broker's farewell together; the unit's
+/// `TimeoutStopSec` is longer still.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Why hob cannot start. Each says what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The inventory.
+    #[error(transparent)]
+    Devices(#[from] OpenDevicesError),
+    /// The state folder.
+    #[error(transparent)]
+    State(#[from] OpenStoreError),
+    /// What is in the state folder.
+    #[error(transparent)]
+    ReadState(#[from] ReadStateError),
+    /// The broker's settings.
+    #[error(transparent)]
+    Mqtt(#[from] StartMqttError),
+    /// The plugins.
+    #[error(transparent)]
+    Plugins(#[from] OpenHostError),
+    /// The library.
+    #[error(transparent)]
+    Library(#[from] OpenLibraryError),
+    /// The model's variant.
+    #[error(transparent)]
+    Variant(#[from] UnknownVariant),
+    /// The model.
+    #[error(transparent)]
+    Model(#[from] OpenModelError),
+    /// The state's thread.
+    #[error("the state's thread cannot be started")]
+    Thread(#[source] std::io::Error),
+    /// The model's threads.
+    #[error(transparent)]
+    Worker(#[from] StartWorkerError),
+    /// The control socket.
+    #[error(transparent)]
+    Door(#[from] BindDoorError),
+}
+
+impl StartError {
+    /// Whether starting again can help without anyone changing something.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::State(_) | Self::ReadState(_) | Self::Thread(_) | Self::Worker(_) | Self::Door(_) => true,
+            Self::Devices(_)
+            | Self::Mqtt(_)
+            | Self::Plugins(_)
+            | Self::Library(_)
+            | Self::Variant(_)
+            | Self::Model(_) => false,
+        }
+    }
+}
+
+/// Everything that `hob run` needs, made and not started.
+#[expect(missing_debug_implementations, reason = "the stages say nothing when printed")]
+pub struct Built {
+    settings: Settings,
+    stages: Stages,
+    agent: Agent,
+    first: Decisions,
+    model: Description,
+    worker: ModelWorker,
+    connection: Option<hob_mqtt::Connection>,
+    effects: TaskTracker,
+    back: mpsc::Sender<Told>,
+    told: mpsc::Receiver<Told>,
+    events: mpsc::Receiver<MqttEvent>,
+    /// How the state was found.
+    pub recovered: Vec<Recovered>,
+}
+
+/// Makes every stage, top to bottom. A broker that is away is no error; everything else that is missing is.
+///
+/// # Errors
+/// [`StartError`], for the first stage that cannot be made.
+pub async fn build(settings: Settings) -> Result<Built, StartError> {
+    let devices = Arc::new(Devices::open(&settings.devices.file)?);
+    let names = devices.inventory().devices.iter().map(|device| device.name.clone());
+    let states = Arc::new(States::of(names));
+
+    let Opened { store, recovered } = Store::open(&settings.state.folder, state_limits(&settings))?;
+    let writer = StateWriter::start(&store).map_err(StartError::Thread)?;
+
+    let topics = Topics::new(settings.node.name.clone());
+    let (events_in, events) = mpsc::channel(BROKER_EVENTS);
+    let (mqtt, connection) = if settings.mqtt.enabled {
+        let (client, connection) = MqttClient::open(mqtt_settings(&settings, &devices), events_in)?;
+        (Some(client), Some(connection))
+    } else {
+        (None, None)
+    };
+
+    let serving = Serving::default();
+    let effects = TaskTracker::new();
+    let house = House {
+        devices: devices.clone(),
+        states: states.clone(),
+        store: store.clone(),
+        writer: writer.clone(),
+        mqtt: mqtt.clone(),
+        topics: topics.clone(),
+        serving: serving.clone(),
+        effects: effects.clone(),
+    };
+    let plugins = Arc::new(PluginHost::open(host_settings(&settings), Arc::new(house)).await?);
+    let offer = Arc::new(Offer { tools: plugins.tools(), inventory: (**devices.inventory()).clone() });
+
+    let (back, told) = mpsc::channel(TOLD);
+    let (model, about) = open_model(&settings)?;
+    let reports = back.clone();
+    // The worker's own thread waits when the driver is busy; the driver never waits for it.
+    let report = move |report: Report| {
+        reports.blocking_send(Told::Model(report)).ok();
+    };
+    let worker = ModelWorker::start(Box::new(model), settings.model.queue, report)?;
+    let model = worker.handle();
+
+    let next_turn = store.next_turn()?.0;
+    let mut agent =
+        Agent::new(settings.agent.clone(), settings.rule.clone(), offer, Some(about.name.clone()), next_turn);
+    model.warm(agent.stable_prompt());
+    let first = restore(&mut agent, &store)?;
+
+    let stages = Stages { plugins, writer, store, model, mqtt, topics, devices, states, serving };
+    Ok(Built {
+        settings,
+        stages,
+        agent,
+        first,
+        model: about,
+        worker,
+        connection,
+        effects,
+        back,
+        told,
+        events,
+        recovered,
+    })
+}
+
+impl Built {
+    /// What `hob check` prints of it, a line each.
+    #[must_use]
+    pub fn summary(&self) -> Vec<String> {
+        let mut lines = vec![
+            format!("node      {}", self.settings.node.name),
+            format!("model     {} {}, {} KV pairs", self.model.name, self.model.variant, self.model.kv_pairs),
+            format!("tools     {}", self.stages.plugins.tools().len()),
+            format!("devices   {}", self.stages.devices.inventory().devices.len()),
+            format!("rules     {}", self.settings.rule.0.len()),
+            format!("state     {}", self.settings.state.folder.display()),
+        ];
+        lines.push(match &self.stages.mqtt {
+            Some(_) => format!("broker    {}:{}", self.settings.mqtt.host, self.settings.mqtt.port),
+            None => "broker    none".to_owned(),
+        });
+        lines.extend(self.recovered.iter().map(|damage| format!("warning   {damage}")));
+        lines
+    }
+
+    /// The broker, when hob is to have one.
+    #[must_use]
+    pub fn broker(&self) -> Option<MqttClient> {
+        self.stages.mqtt.clone()
+    }
+
+    /// Closes what building opened.
+    pub fn discard(self) {
+        self.stages.writer.stop();
+    }
+
+    /// Runs with the control socket open, until `stop`.
+    ///
+    /// # Errors
+    /// [`RunError`] when the socket cannot be opened or the driver gives up.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+        let door = Door::bind(door_settings(&self.settings)).await.map_err(StartError::Door)?;
+        let (requests_in, requests) = mpsc::channel(DOOR_REQUESTS);
+        self.drive(requests, stop, |supervisor| {
+            let closed = supervisor.stop_token();
+            supervisor.spawn("control socket", async move { door.serve(requests_in, closed.cancelled()).await });
+        })
+        .await
+    }
+
+    /// Runs with requests from `requests` instead of the socket, until `stop`: one turn by itself.
+    ///
+    /// # Errors
+    /// [`RunError`] when the driver gives up.
+    pub async fn run_alone(
+        self,
+        requests: mpsc::Receiver<DoorRequest>,
+        stop: CancellationToken,
+    ) -> Result<(), RunError> {
+        self.drive(requests, stop, |_| {}).await
+    }
+
+    async fn drive(
+        mut self,
+        doors: mpsc::Receiver<DoorRequest>,
+        stop: CancellationToken,
+        open_doors: impl FnOnce(&mut Supervisor),
+    ) -> Result<(), RunError> {
+        let mut supervisor = Supervisor::default();
+        open_doors(&mut supervisor);
+        // The broker is left last: what is under way still has to be told.
+        let broker_stop = CancellationToken::new();
+        let mut broker = Supervisor::default();
+        if let Some(connection) = self.connection.take() {
+            broker.spawn("broker", connection.run(broker_stop.clone()));
+        }
+        self.watch_plugins(&mut supervisor);
+        let about = serde_json::to_value(&self.model).unwrap_or_default();
+        let mut driver = Driver::new(self.agent, self.stages.clone(), self.settings.commands, about, self.back.clone());
+        let ears = Ears { told: self.told, mqtt: self.events, doors };
+        service::ready(&format!("{} tools, {}", self.stages.plugins.tools().len(), self.model.name));
+        tracing::info!(node = %self.settings.node.name, model = self.model.name, "ready");
+        let driven = tokio::select! {
+            driven = driver.run(self.first, ears, service::alive, stop) => driven.map_err(RunError::Driver),
+            task = supervisor.first_to_fail() => Err(RunError::Task(task)),
+            task = broker.first_to_fail() => Err(RunError::Task(task)),
+        };
+        service::stopping();
+        let mut left = named(supervisor.stop(GRACE).await);
+        self.effects.close();
+        if tokio::time::timeout(GRACE, self.effects.wait()).await.is_err() {
+            left.push("device commands");
+        }
+        broker_stop.cancel();
+        left.extend(named(broker.stop(GRACE).await));
+        // The driver and its ears are gone, so neither thread waits for anyone.
+        drop(self.worker);
+        self.stages.writer.stop();
+        if !left.is_empty() {
+            tracing::warn!(?left, "these did not end in time");
+        }
+        driven
+    }
+
+    /// Looks after paused plugins, and tells the driver when the offer changes.
+    fn watch_plugins(&self, supervisor: &mut Supervisor) {
+        let plugins = self.stages.plugins.clone();
+        let inventory = self.stages.devices.inventory().clone();
+        let back = self.back.clone();
+        let stop = supervisor.stop_token();
+        let mut changes = plugins.changes();
+        supervisor.spawn("plugins", async move {
+            let mut recovery = tokio::time::interval(RECOVERY);
+            loop {
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    _ = recovery.tick() => {
+                        plugins.recover().await;
+                    }
+                    changed = changes.changed() => {
+                        let offer = Offer { tools: plugins.tools(), inventory: (*inventory).clone() };
+                        if changed.is_err() || back.send(Told::Offer(Arc::new(offer))).await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Why a run ended before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It could not begin.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// The driver gave up.
+    #[error(transparent)]
+    Driver(DriverError),
+    /// A task ended.
+    #[error("the task \"{0}\" ended by itself")]
+    Task(&'static str),
+}
+
+fn named(stopped: Stopped) -> Vec<&'static str> {
+    match stopped {
+        Stopped::Drained => Vec::new(),
+        Stopped::Aborted(names) => names,
+    }
+}
+
+/// Opens library and model as the settings say.
+///
+/// # Errors
+/// [`StartError`], naming the file.
+pub fn open_model(settings: &Settings) -> Result<(Gemma, Description), StartError> {
+    let runtime = Runtime::find(settings.onnx.library.as_deref())?;
+    let model_settings = model_settings(settings)?;
+    let about = hob_model::describe(&runtime, &model_settings.folder, model_settings.variant)?;
+    Ok((Gemma::open(&runtime, &model_settings)?, about))
+}
+
+fn restore(agent: &mut Agent, store: &Store) -> Result<Decisions, ReadStateError> {
+    let conversations = store.conversations()?;
+    let conversations = conversations.into_iter().map(|kept| (kept.id, kept.messages, kept.at)).collect();
+    let unfinished = store.unfinished()?.into_iter().map(|left| Unfinished {
+        command: left.command,
+        turn: left.turn,
+        calls: left.calls.into_iter().map(unfinished_call).collect(),
+    });
+    Ok(agent.restore(now(), conversations, unfinished.collect()))
+}
+
+fn unfinished_call(call: hob_state::UnfinishedCall) -> UnfinishedCall {
+    let hob_state::UnfinishedCall { id, tool, args, idempotent, receipt, actions } = call;
+    UnfinishedCall { id, tool, args, idempotent, receipt, actions }
+}
+
+// ---- settings, as each stage wants them -----------------------------------------------------------------------
+
+fn state_limits(settings: &Settings) -> StateLimits {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    let usual = StateLimits::default();
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    let kept =
+        Bound { count: count(settings.state.finals), age_ms: Some(u64::from(settings.state.finals_days) * DAY_MS) };
+    StateLimits {
+        finals: kept,
+        receipts: kept,
+        conversations: Bound { count: count(settings.agent.conversations), ..usual.conversations },
+        audit: Bound { count: count(settings.state.audit_lines), ..usual.audit },
+        ..usual
+    }
+}
+
+fn mqtt_settings(settings: &Settings, devices: &Devices) -> MqttSettings {
+    let mqtt = &settings.mqtt;
+    let mut listen_to = devices.state_topics();
+    listen_to.extend(settings.rule.0.iter().map(|rule| rule.topic.to_string()));
+    listen_to.sort();
+    listen_to.dedup();
+    MqttSettings {
+        node: settings.node.name.clone(),
+        host: mqtt.host.clone(),
+        port: mqtt.port,
+        client_id: if mqtt.client_id.is_empty() {
+            format!("hob-{}", settings.node.name)
+        } else {
+            mqtt.client_id.clone()
+        },
+        username: mqtt.username.clone(),
+        password_file: mqtt.password_file.clone(),
+        keep_alive_s: mqtt.keep_alive_s,
+        session_expiry_s: mqtt.session_expiry_s,
+        max_packet_bytes: mqtt.max_packet_bytes,
+        queue: mqtt.queue,
+        listen_to,
+    }
+}
+
+/// The plugin host's settings.
+#[must_use]
+pub fn host_settings(settings: &Settings) -> HostSettings {
+    let plugins = &settings.plugins;
+    HostSettings {
+        plugins: plugins.folder.clone(),
+        grants: plugins.grants.clone(),
+        cache: plugins.cache.clone(),
+        caps: Caps { total_concurrency: plugins.calls_at_once, ..Caps::default() },
+    }
+}
+
+fn model_settings(settings: &Settings) -> Result<ModelSettings, UnknownVariant> {
+    let model = &settings.model;
+    let variant = if model.variant.is_empty() { None } else { Some(model.variant.parse()?) };
+    let session = SessionSettings { threads: NonZero::new(model.threads), ..SessionSettings::default() };
+    Ok(ModelSettings {
+        variant,
+        context_tokens: model.context_tokens,
+        chunk_tokens: model.chunk_tokens,
+        slots: model.slots,
+        sampling: Sampling {
+            temperature: model.sampling.temperature,
+            top_k: model.sampling.top_k,
+            top_p: model.sampling.top_p,
+            min_p: model.sampling.min_p,
+            seed: model.sampling.seed,
+        },
+        session,
+        ..ModelSettings::new(model.folder.clone())
+    })
+}
+
+fn door_settings(settings: &Settings) -> DoorSettings {
+    let own = own_uid();
+    let allowed = [0].into_iter().chain(own).chain(settings.doors.allow_uids.iter().copied());
+    DoorSettings {
+        path: settings.doors.socket.clone(),
+        allowed_uids: allowed.collect(),
+        connections: DOOR_CONNECTIONS,
+        idle: DOOR_IDLE,
+    }
+}
+
+/// The user hob runs as, as the kernel shows it.
+fn own_uid() -> Option<u32> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").ok().map(|own| own.uid())
+}

@@ -1,0 +1,95 @@
+//! Telling people and programs how their commands go: statuses, questions, final results.
+
+use crate::driver::{Driver, DriverError, Then};
+use bytes::Bytes;
+use hob_events::{CommandId, CommandResult, Record, Source, Status, StatusUpdate};
+use hob_mqtt::{Class, Outgoing, TellError};
+use hob_state::StoredFinal;
+
+impl Driver {
+    /// Tells a step on the way. Statuses are not kept: the next one says more.
+    pub(crate) fn tell_status(&mut self, update: &StatusUpdate, source: &Source) {
+        self.followers.status(update);
+        let Ok(payload) = serde_json::to_vec(update) else { return };
+        // A question goes out whichever door the command came through: the answer may come through another.
+        if update.status == Status::AwaitingConfirmation {
+            self.publish(Outgoing::json(self.stages.topics.questions(), payload.clone()), Class::Status);
+        }
+        match source {
+            Source::Mqtt { .. } | Source::Rule { .. } => {
+                self.publish(Outgoing::json(self.stages.topics.status(&update.id), payload), Class::Status);
+            }
+            Source::Socket { .. } => {}
+        }
+    }
+
+    /// Tells a final result, which is durable by now.
+    pub(crate) fn tell_final(&mut self, result: &CommandResult, source: &Source) -> Result<(), DriverError> {
+        self.stages.serving.ends(&result.id);
+        tracing::info!(command = %result.id, status = ?result.status, speech = result.speech, "finished");
+        let heard = self.followers.last(result);
+        match source {
+            Source::Mqtt { .. } | Source::Rule { .. } => {
+                if let Ok(Some(stored)) = self.stages.store.final_of(&result.id) {
+                    self.publish_final(&stored);
+                }
+                Ok(())
+            }
+            // Who asked over the socket and left can ask for the result again; there is no one to send it to.
+            Source::Socket { .. } => {
+                if !heard {
+                    tracing::debug!(command = %result.id, "nobody waited for the result");
+                }
+                self.commit(vec![Record::Told { command: result.id.clone() }], Then::Release(Vec::new()))
+            }
+        }
+    }
+
+    /// Publishes a stored final result, byte for byte as it is stored.
+    pub(crate) fn publish_final(&self, stored: &StoredFinal) {
+        let (topic, correlation) = match &stored.source {
+            Source::Mqtt { response_topic, correlation } => (response_topic.clone(), correlation.clone()),
+            Source::Socket { .. } | Source::Rule { .. } => (None, None),
+        };
+        let topic = topic.unwrap_or_else(|| self.stages.topics.result(&stored.result.id));
+        self.publish_result(stored.result.id.clone(), topic, correlation, stored.payload.clone());
+    }
+
+    /// Publishes the bytes of a result until the broker has them.
+    pub(crate) fn publish_result(&self, id: CommandId, topic: String, correlation: Option<Vec<u8>>, payload: Vec<u8>) {
+        let message = Outgoing { correlation: correlation.map(Bytes::from), ..Outgoing::json(topic, payload) };
+        self.publish(message, Class::Result(id));
+    }
+
+    /// Publishes every final result that the broker has not said it has.
+    pub(crate) fn tell_untold(&self) {
+        let on_its_way =
+            |stored: &&StoredFinal| self.stages.mqtt.as_ref().is_some_and(|mqtt| mqtt.holds(&stored.result.id));
+        match self.stages.store.untold() {
+            Ok(untold) => {
+                for stored in untold.iter().filter(|stored| !on_its_way(stored)) {
+                    self.publish_final(stored);
+                }
+            }
+            Err(error) => tracing::error!(%error, "results that were not told cannot be read"),
+        }
+    }
+
+    /// Publishes an answer that is not stored: to a payload that was not accepted.
+    pub(crate) fn publish_refusal(&self, topic: String, correlation: Option<Vec<u8>>, payload: Vec<u8>) {
+        let message = Outgoing { correlation: correlation.map(Bytes::from), ..Outgoing::json(topic, payload) };
+        self.publish(message, Class::Status);
+    }
+
+    fn publish(&self, message: Outgoing, class: Class) {
+        let Some(mqtt) = &self.stages.mqtt else { return };
+        match mqtt.tell(message, class) {
+            Ok(()) => {}
+            // It is stored, and told when the broker is back.
+            Err(error @ (TellError::QueueFull { .. } | TellError::Away)) => {
+                tracing::debug!(%error, "not told now");
+            }
+            Err(error @ TellError::TooLarge { .. }) => tracing::warn!(%error, "cannot be told"),
+        }
+    }
+}
