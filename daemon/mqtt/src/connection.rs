@@ -312,7 +312,7 @@ impl Connection {
         Ok(())
     }
 
-    async fn tell(&self, event: MqttEvent) -> Result<(), Gone> {
+    async fn tell(&mut self, event: MqttEvent) -> Result<(), Gone> {
         self.events.send(event).await.map_err(|_| Gone)
     }
 
