@@ -1,6 +1,6 @@
 //! The broker goes and comes back.
 
-use e2e::{Request, World, until};
+use e2e::{Request, World};
 use hob_events::Status;
 use serde_json::json;
 
@@ -28,10 +28,8 @@ async fn an_answer_that_found_no_broker_comes_when_it_is_back() -> anyhow::Resul
     world.client.question(&sent).await?;
     world.broker.stop().await?;
     // Meanwhile someone says no at the board itself.
-    until("the answer at the board to be taken", async || {
-        Ok(world.hob.cli(&["confirm", "unlock", "no"])?.status.success().then_some(()))
-    })
-    .await?;
+    let taken = world.hob.door(&json!({"op": "confirm", "id": "unlock", "yes": false})).await?;
+    assert_eq!(taken, json!({"reply": "done"}));
     world.broker.restart().await?;
     let (_, result) = world.client.result(&sent).await?;
     assert_eq!(result.status, Status::Denied);

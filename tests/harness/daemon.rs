@@ -4,14 +4,18 @@ use crate::broker::signal;
 use crate::client::Client;
 use crate::house::House;
 use crate::places::Places;
-use crate::wait::until;
+use crate::wait::{DEADLINE, until};
 use anyhow::{Context, bail, ensure};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 /// Lines of the daemon's log that are shown when it did not do what was waited for.
 const SHOWN_LINES: usize = 30;
@@ -83,6 +87,18 @@ impl Daemon {
     /// When the binary cannot be started.
     pub fn cli(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         self.command(arguments).stdin(Stdio::null()).output().context("the hob binary cannot be started")
+    }
+
+    /// Asks one thing at its control socket, and gives the first line of the answer.
+    ///
+    /// # Errors
+    /// When nobody listens there, or the answer is no JSON.
+    pub async fn door(&self, request: &Value) -> anyhow::Result<Value> {
+        let mut socket = UnixStream::connect(self.path("control.sock")).await.context("nobody listens at the door")?;
+        socket.write_all(format!("{request}\n").as_bytes()).await?;
+        let mut line = String::new();
+        timeout(DEADLINE, BufReader::new(socket).read_line(&mut line)).await.context("the door says nothing")??;
+        serde_json::from_str(&line).with_context(|| format!("not an answer: {line}"))
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Puts a built hob in place, or takes it away again. `make install` and `make uninstall` call it.
+#
+#   scripts/install.sh DESTDIR PREFIX SYSCONFDIR LOCALSTATEDIR LIBRARY
+#   scripts/install.sh --remove DESTDIR PREFIX SYSCONFDIR LOCALSTATEDIR
+#
+# Settings, inventory and grants that are there already are the owner's: they are kept, and so is the state.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+remove=
+if [ "$1" = --remove ]; then remove=yes; shift; fi
+dest=$1 prefix=$1$2 etc=$1$3/hob var=$1$4/lib/hob
+program=$prefix/bin/hob library=$prefix/lib/hob model=$prefix/share/hob docs=$prefix/share/doc/hob
+unit=$prefix/lib/systemd/system/hob.service
+sysusers=$prefix/lib/sysusers.d/hob.conf tmpfiles=$prefix/lib/tmpfiles.d/hob.conf
+
+if [ -n "$remove" ]; then
+    rm -f "$program" "$unit" "$sysusers" "$tmpfiles"
+    rm -rf "$library" "$model" "$docs"
+    echo "uninstalled; left alone: $etc and $var"
+    exit
+fi
+
+# keep MODE FILE TARGET: copies a file that the owner may change, unless it is there already.
+keep() { [ -e "$3" ] || install -Dm"$1" "$2" "$3"; }
+
+install -Dm755 target/release/hob "$program"
+install -Dm644 "$5" "$library/$(basename "$5")"
+install -d "$model/models"
+cp -R models/pocket "$model/models/"
+install -Dm644 -t "$docs" README.md LICENSE configs/hob.toml configs/devices.toml
+
+keep 640 configs/hob.toml "$etc/hob.toml"
+keep 640 configs/devices.toml "$etc/devices.toml"
+sed "s|/usr/bin/hob|$2/bin/hob|" systemd/hob.service | install -Dm644 /dev/stdin "$unit"
+install -Dm644 systemd/sysusers.d/hob.conf "$sysusers"
+install -Dm644 systemd/tmpfiles.d/hob.conf "$tmpfiles"
+
+# The shipped plugins with all that they ask for; hob itself checks them and writes the grants. It writes below DESTDIR.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export HOB_PLUGINS__FOLDER=$var/plugins HOB_PLUGINS__GRANTS=$etc/grants HOB_PLUGINS__CACHE=$scratch
+install -d "$HOB_PLUGINS__FOLDER" "$HOB_PLUGINS__GRANTS"
+for id in home lists; do
+    "$program" plugin install "target/plugins/$id" --config configs/hob.toml >/dev/null
+    "$program" plugin grant "$id" --config configs/hob.toml >/dev/null
+done
+
+echo "installed below ${dest:-/}: $(du -ch "$program" "$library" "$model" | tail -n1 | cut -f1); next: systemd/README.md"
