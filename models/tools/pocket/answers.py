@@ -14,9 +14,10 @@ from random import Random
 from tokenizers import Tokenizer
 
 from . import layout, prompt
-from .commands import Speaker
+from .commands import draw_turn
 from .homes import make_home
 from .runtime import OnnxModel
+from .speaker import Speaker
 
 SEED = 77
 DEVICES = 20
@@ -31,7 +32,7 @@ def exercises(tokenizer: Tokenizer, count: int) -> list[tuple[list[int], list[in
     found = []
     for _ in range(count):
         home = make_home(rng, DEVICES, evaluation=True)
-        turn = Speaker(rng, home, evaluation=True).turn()
+        turn = draw_turn(Speaker(rng, home, evaluation=True))
         texts = prompt.system_turn(home, declarations) + prompt.user_turn(turn), prompt.answer(turn)
         found.append(tuple(tokenizer.encode(text, add_special_tokens=False).ids for text in texts))
     return found

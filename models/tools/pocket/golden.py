@@ -22,9 +22,10 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from . import layout, prompt
-from .commands import Speaker
+from .commands import draw_turn
 from .homes import make_home
 from .runtime import TorchModel
+from .speaker import Speaker
 
 SEED = 4
 CASES = 64
@@ -44,7 +45,7 @@ def prompts(tokenizer: Tokenizer) -> Iterator[Asked]:
         tools = prompt.shipped_tools()
         if rng.random() < 0.6:
             tools = [tool for tool in tools if rng.random() < 0.4]
-        turn = Speaker(rng, home, evaluation=True).turn()
+        turn = draw_turn(Speaker(rng, home, evaluation=True))
         text = prompt.system_turn(home, "".join(map(prompt.declaration, tools))) + prompt.user_turn(turn)
         if turn.calls and rng.random() < 0.3:
             text += prompt.answer(turn) + prompt.responses(turn)
