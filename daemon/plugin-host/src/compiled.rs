@@ -8,10 +8,12 @@ use hmac::digest::KeyInit;
 use hmac::{Hmac, Mac};
 use rustix::process::geteuid;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
@@ -25,6 +27,8 @@ const KEY_FILE: &str = "key";
 pub(crate) struct CompiledCache {
     folder: PathBuf,
     key: [u8; KEY_BYTES],
+    /// Files that were asked for since the folder was opened.
+    used: Mutex<BTreeSet<PathBuf>>,
 }
 
 /// Why the folder cannot be used.
@@ -70,7 +74,7 @@ impl CompiledCache {
         std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)).map_err(failed(folder))?;
         let key_path = folder.join(KEY_FILE);
         let key = read_key(&key_path).or_else(|_| make_key(&key_path)).map_err(failed(&key_path))?;
-        Ok(Self { folder: folder.to_path_buf(), key })
+        Ok(Self { folder: folder.to_path_buf(), key, used: Mutex::default() })
     }
 
     /// The component of these bytes, compiled now if need be. Blocks: up to seconds for a large component.
@@ -81,6 +85,7 @@ impl CompiledCache {
         hash: &ComponentHash,
     ) -> wasmtime::Result<(Component, Origin)> {
         let path = self.folder.join(file_name(engine, hash));
+        self.used.lock().unwrap_or_else(PoisonError::into_inner).insert(path.clone());
         if let Some(component) = self.load(engine, &path) {
             return Ok((component, Origin::Cached));
         }
@@ -89,6 +94,21 @@ impl CompiledCache {
             tracing::warn!(path = %path.display(), %error, "a compiled plugin could not be kept; it is compiled again next time");
         }
         Ok((component, Origin::Compiled))
+    }
+
+    /// Removes what nobody has asked for: builds that were replaced, and those of older engines. Another process that still
+    /// wants one compiles it again.
+    pub(crate) fn prune(&self) {
+        let used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let entries = std::fs::read_dir(&self.folder).into_iter().flatten().filter_map(Result::ok);
+        let stale = entries.map(|entry| entry.path()).filter(|path| {
+            path.extension().is_some_and(|kind| kind == "cwasm" || kind == "new") && !used.contains(path)
+        });
+        for path in stale {
+            if let Err(error) = std::fs::remove_file(&path) {
+                tracing::warn!(path = %path.display(), %error, "a compiled plugin that nobody uses cannot be removed");
+            }
+        }
     }
 
     fn load(&self, engine: &Engine, path: &Path) -> Option<Component> {
@@ -213,6 +233,18 @@ mod tests {
             assert_eq!(origin(&cache, &engine), Origin::Compiled);
             assert_eq!(origin(&cache, &engine), Origin::Cached, "it was replaced");
         }
+    }
+
+    #[test]
+    fn what_nobody_asks_for_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let engine = TickingEngine::start().unwrap().engine;
+        origin(&CompiledCache::open(folder.path()).unwrap(), &engine);
+        let cache = CompiledCache::open(folder.path()).unwrap();
+        cache.component(&engine, b"(component )", &ComponentHash::of(b"(component )")).unwrap();
+        cache.prune();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "one component and the key");
+        assert_eq!(origin(&cache, &engine), Origin::Compiled);
     }
 
     #[test]

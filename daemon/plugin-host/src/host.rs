@@ -116,6 +116,7 @@ impl PluginHost {
                 tracing::warn!(%plugin, "not loaded: {}", in_full(error.as_ref()));
             }
         }
+        host.workshop.cache.prune();
         Ok(host)
     }
 

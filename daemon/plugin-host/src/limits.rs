@@ -18,8 +18,14 @@ pub(crate) const HOSTCALL_DATA: Bytes = Bytes(2 << 20);
 pub(crate) const WASM_STACK: usize = 512 << 10;
 /// Stack of the fiber a guest runs on; host functions need some of it on top.
 pub(crate) const FIBER_STACK: usize = 2 << 20;
-/// Elements of a table: function pointers. A Python runtime has some ten thousand.
+/// Elements of all tables: function pointers. A Python runtime has some ten thousand.
 pub(crate) const TABLE_ELEMENTS: usize = 20_000;
+/// Core instances, and memories and tables, of one component: a runtime with its adapters has a handful.
+pub(crate) const CORE_INSTANCES: usize = 64;
+/// WASI handles a call may hold: it has no files, so a few clocks and streams.
+pub(crate) const WASI_HANDLES: usize = 256;
+/// Random bytes a call may ask for at once; the host allocates them.
+pub(crate) const RANDOM: Bytes = Bytes(64 << 10);
 /// A result: more than any model's context has room for.
 pub(crate) const RESULT: Bytes = Bytes(256 << 10);
 /// How often the engine looks whether to let others run; also how far past its deadline a guest can get.

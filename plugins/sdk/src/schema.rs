@@ -124,3 +124,28 @@ fn device_or_kind() -> Value {
         {"required": ["kind"], "properties": {"device": false}},
     ])
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_become_a_schema() {
+        let schema = Schema::new()
+            .property("loud", true, Property::flag())
+            .property("count", false, Property::integer().range(1, 9).described("How often."))
+            .finish();
+        assert_eq!(
+            schema.to_string(),
+            r#"{"type":"object","properties":{"count":{"type":"integer","minimum":1,"maximum":9,"description":"How often."},"loud":{"type":"boolean"}},"required":["loud"],"additionalProperties":false}"#
+        );
+    }
+
+    #[test]
+    fn a_target_is_a_device_or_a_kind_and_scenes_have_no_kind() {
+        let schema = Schema::new().target(&["light", "scene"]).finish();
+        assert_eq!(schema["properties"]["device"]["x-hob-device"], json!(["light", "scene"]));
+        assert_eq!(schema["properties"]["kind"]["x-hob-kind"], json!(["light"]));
+        assert_eq!(schema.get("required"), None);
+    }
+}
