@@ -218,7 +218,7 @@ impl Writer<'_> {
                 quote = self.quote,
                 number = bare(json!({"type": "number"})),
             );
-            let object = format!("\"{{\" [ any-field ( \",\" any-field )* ] \"}}\"");
+            let object = "\"{\" [ any-field ( \",\" any-field )* ] \"}\"".to_owned();
             let field = format!("/[^\\x00-\\x1f{{}}\\[\\]:,]+/ \":\" {name}");
             self.rules.retain(|(known, _)| *known != name);
             let rules = [(name.clone(), body), ("any-object".to_owned(), object), ("any-field".to_owned(), field)];
