@@ -215,7 +215,8 @@ fn chosen(folder: &Path, wanted: Option<Variant>) -> Result<Variant, OpenModelEr
     let first = there.iter().copied().find(|variant| wanted.is_none_or(|wanted| wanted == *variant));
     first.ok_or_else(|| OpenModelError::NoVariant {
         folder: folder.to_owned(),
-        wanted: wanted.map_or_else(|| "embed_tokens and decoder_model_merged".to_owned(), |variant| variant.to_string()),
+        wanted: wanted
+            .map_or_else(|| "embed_tokens and decoder_model_merged".to_owned(), |variant| variant.to_string()),
         found: if there.is_empty() {
             "none".to_owned()
         } else {

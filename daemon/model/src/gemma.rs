@@ -154,7 +154,9 @@ impl Gemma {
         }
         let prompt = self.render(&order.prompt)?;
         let constraint = match &self.grammars {
-            Some(grammars) => grammars.constraint(&order.prompt.offer, order.allowed).map_err(|error| failed(&error))?,
+            Some(grammars) => {
+                grammars.constraint(&order.prompt.offer, order.allowed).map_err(|error| failed(&error))?
+            }
             None => Constraint::free(),
         };
         let max_tokens = usize::try_from(order.max_tokens).unwrap_or(usize::MAX);
@@ -217,9 +219,11 @@ impl LanguageModel for Gemma {
         if tokens.len() >= self.decoder.context() {
             return Err(Failure::TooLong { tokens: tokens.len(), context: self.decoder.context() }.told(0));
         }
-        let (slot, cached) =
-            self.slots.prepare(&mut *self.decoder, &tokens, tokens.len(), None).map_err(failed)?;
+        let (slot, cached) = self.slots.prepare(&mut *self.decoder, &tokens, tokens.len(), None).map_err(failed)?;
         for chunk in tokens.get(cached..).unwrap_or_default().chunks(self.chunk.max(1)) {
+            if interrupt.parking() {
+                return Ok(()); // whoever comes goes on from what is there
+            }
             self.decoder.forward(slot, chunk, crate::Keep::Nothing, interrupt).map_err(failed)?;
             self.slots.append(slot, chunk);
         }

@@ -64,10 +64,7 @@ impl Failure {
     /// What it is for the one who ordered it.
     pub(crate) fn told(self, limit_ms: u64) -> GenerateFailure {
         match self {
-            Self::Interrupted(why) | Self::Forward(ForwardFailure::Interrupted(why)) => match why {
-                Interruption::Cancelled => GenerateFailure::Cancelled,
-                Interruption::Deadline => GenerateFailure::Deadline { limit_ms },
-            },
+            Self::Interrupted(why) | Self::Forward(ForwardFailure::Interrupted(why)) => why.told(limit_ms),
             Self::TooLong { tokens, context } => GenerateFailure::TooLong { tokens, context },
             Self::Forward(ForwardFailure::Full { .. } | ForwardFailure::Failed(_))
             | Self::Constraint(_)
@@ -140,7 +137,11 @@ impl Generation {
 
     /// What it took so far.
     pub(crate) fn timings(&self) -> ModelTimings {
-        ModelTimings { prompt_tokens: count(self.prompt), generated_tokens: count(self.written().len()), ..self.timings }
+        ModelTimings {
+            prompt_tokens: count(self.prompt),
+            generated_tokens: count(self.written().len()),
+            ..self.timings
+        }
     }
 
     /// Goes on until there is an end or a reason to make room. New words go to `watch`.
@@ -162,6 +163,7 @@ impl Generation {
         loop {
             let started = Instant::now();
             let Some((logits, mask)) = self.advance(stage, slot, interrupt)? else {
+                self.note_time(started);
                 stage.slots.park(slot, true);
                 self.parked_in = Some(slot);
                 return Ok(Pause::Parked);
@@ -169,6 +171,7 @@ impl Generation {
             self.score_forced(&logits);
             let ended = self.choose(stage, &logits, mask.as_ref(), watch)?;
             self.note_time(started);
+            self.begun = true;
             if let Some(reason) = ended {
                 return Ok(Pause::Ended(reason));
             }
@@ -181,7 +184,8 @@ impl Generation {
         let reusable = self.tokens.len().saturating_sub(self.unscored + 1);
         let conversation = self.conversation.as_ref();
         let (slot, cached) = stage.slots.prepare(stage.decoder, &self.tokens, reusable, conversation)?;
-        if !self.begun {
+        // What it finds when it comes back is its own work.
+        if !self.begun && self.parked_in.is_none() {
             self.timings.cached_tokens = count(cached.min(self.prompt));
         }
         Ok(slot)
@@ -205,10 +209,8 @@ impl Generation {
             let rest = self.tokens.get(stage.decoder.len(slot)..).unwrap_or_default();
             let (now, keep) = split(rest, stage.chunk, wanted);
             if keep != Keep::Nothing {
-                let (logits, mask) = beside(
-                    || self.constraint.allowed(),
-                    || stage.decoder.forward(slot, now, keep, interrupt),
-                );
+                let (logits, mask) =
+                    beside(|| self.constraint.allowed(), || stage.decoder.forward(slot, now, keep, interrupt));
                 let logits = logits?;
                 stage.slots.append(slot, now);
                 return Ok(Some((logits, mask?)));
@@ -282,7 +284,6 @@ impl Generation {
         } else {
             self.timings.prefill_ms += ms;
             self.timings.first_token_ms = self.timings.prefill_ms;
-            self.begun = true;
         }
     }
 }
@@ -310,3 +311,6 @@ fn split(rest: &[u32], chunk: usize, wanted: usize) -> (&[u32], Keep) {
 fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! How others reach into a generation that is under way.
 
+use hob_events::GenerateFailure;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
@@ -10,6 +11,16 @@ pub enum Interruption {
     Cancelled,
     /// Its time is up.
     Deadline,
+}
+
+impl Interruption {
+    /// What it is for the one who ordered the generation.
+    pub(crate) fn told(self, limit_ms: u64) -> GenerateFailure {
+        match self {
+            Self::Cancelled => GenerateFailure::Cancelled,
+            Self::Deadline => GenerateFailure::Deadline { limit_ms },
+        }
+    }
 }
 
 /// Shared between a generation and whoever may want to end or park it. Cheap to clone.
@@ -99,7 +110,10 @@ impl Interrupt {
 impl fmt::Debug for Interrupt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        f.debug_struct("Interrupt").field("ended", &state.ended).field("parking", &state.parking).finish_non_exhaustive()
+        f.debug_struct("Interrupt")
+            .field("ended", &state.ended)
+            .field("parking", &state.parking)
+            .finish_non_exhaustive()
     }
 }
 

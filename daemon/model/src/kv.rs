@@ -126,3 +126,76 @@ enum Worth {
 fn worth(held: &Held) -> Option<Worth> {
     if held.parked { Some(Worth::Parked) } else { held.conversation.is_some().then_some(Worth::Conversation) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toy::ToyDecoder;
+    use proptest::prelude::*;
+
+    fn conversation(name: &str) -> ConversationId {
+        ConversationId::new(name).unwrap()
+    }
+
+    /// Prepares a slot for a prompt and runs the rest of it. Returns the slot and what was in it already.
+    fn run(slots: &mut Slots, decoder: &mut ToyDecoder, tokens: &[u32], own: Option<&ConversationId>) -> (Slot, usize) {
+        let (slot, cached) = slots.prepare(decoder, tokens, tokens.len() - 1, own).unwrap();
+        decoder.take(slot, &tokens[cached..]);
+        slots.append(slot, &tokens[cached..]);
+        (slot, cached)
+    }
+
+    #[test]
+    fn commands_between_the_turns_of_a_conversation_leave_it_alone() {
+        let (mut slots, mut decoder) = (Slots::new(2), ToyDecoder::new(2, 99));
+        let evening = conversation("evening");
+        let (first, _) = run(&mut slots, &mut decoder, &[1, 2, 3, 10, 11, 12], Some(&evening));
+        let (other, cached) = run(&mut slots, &mut decoder, &[1, 2, 3, 20, 21], None);
+        assert_eq!((cached, other == first), (3, false), "the shared beginning is copied into the other slot");
+        let (again, cached) = run(&mut slots, &mut decoder, &[1, 2, 3, 30], None);
+        assert_eq!((again, cached), (other, 3));
+        let (back, cached) = run(&mut slots, &mut decoder, &[1, 2, 3, 10, 11, 12, 13, 14], Some(&evening));
+        assert_eq!((back, cached), (first, 6));
+    }
+
+    #[test]
+    fn of_two_conversations_the_one_that_was_used_last_is_kept() {
+        let (mut slots, mut decoder) = (Slots::new(2), ToyDecoder::new(2, 99));
+        let [one, two, three] = ["one", "two", "three"].map(conversation);
+        run(&mut slots, &mut decoder, &[1, 10, 11], Some(&one));
+        run(&mut slots, &mut decoder, &[1, 20, 21], Some(&two));
+        run(&mut slots, &mut decoder, &[1, 30, 31], Some(&three));
+        assert_eq!(run(&mut slots, &mut decoder, &[1, 20, 21, 22], Some(&two)).1, 3);
+    }
+
+    #[test]
+    fn a_parked_slot_is_taken_last() {
+        let (mut slots, mut decoder) = (Slots::new(2), ToyDecoder::new(2, 99));
+        let (parked, _) = run(&mut slots, &mut decoder, &[1, 2, 3], None);
+        slots.park(parked, true);
+        for end in [7, 8, 9] {
+            assert_ne!(run(&mut slots, &mut decoder, &[1, 2, 3, end], None).0, parked);
+        }
+        assert_eq!(run(&mut slots, &mut decoder, &[1, 2, 3, 4], None).1, 3);
+        assert_eq!(decoder.held(parked), [1, 2, 3]);
+    }
+
+    proptest! {
+        #[test]
+        fn a_slot_always_begins_as_the_prompt_does(
+            prompts in proptest::collection::vec((proptest::collection::vec(0_u32..3, 1..8), 0_u8..4, any::<bool>()), 1..30),
+            count in 1_usize..4,
+        ) {
+            let (mut slots, mut decoder) = (Slots::new(count), ToyDecoder::new(count, 99));
+            for (tokens, who, parks) in prompts {
+                let own = (who > 0).then(|| conversation(&who.to_string()));
+                let (slot, cached) = slots.prepare(&mut decoder, &tokens, tokens.len() - 1, own.as_ref()).unwrap();
+                prop_assert!(cached < tokens.len());
+                prop_assert_eq!(decoder.held(slot), &tokens[..cached]);
+                decoder.take(slot, &tokens[cached..]);
+                slots.append(slot, &tokens[cached..]);
+                slots.park(slot, parks);
+            }
+        }
+    }
+}

@@ -20,9 +20,13 @@ mod kv;
 mod language_model;
 mod layout;
 mod ort_decoder;
+mod queue;
 mod sampler;
 mod scripted;
+#[cfg(test)]
+mod toy;
 mod words;
+mod worker;
 
 pub use config::{GenerationConfig, ModelConfig};
 pub use decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
@@ -36,3 +40,4 @@ pub use layout::{Cache, Layout};
 pub use ort_decoder::OrtDecoder;
 pub use sampler::{Choice, Sampler, Sampling, sureness};
 pub use scripted::{Scripted, ScriptedModel};
+pub use worker::{ModelWorker, PANICS_IN_A_ROW, Report, StartWorkerError, WorkerHandle};

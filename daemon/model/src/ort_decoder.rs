@@ -129,13 +129,14 @@ impl Decoder for OrtDecoder {
         }
         let failed = |error: RunError| match error {
             RunError::Stopped => ForwardFailure::Interrupted(interrupt.ended().unwrap_or(Interruption::Cancelled)),
-            RunError::Tensor(_) | RunError::NoOutput(_) | RunError::Failed(_) => ForwardFailure::Failed(error.to_string()),
+            RunError::Tensor(_) | RunError::NoOutput(_) | RunError::Failed(_) => {
+                ForwardFailure::Failed(error.to_string())
+            }
         };
         let stop = self.decoder.stop_handle().map_err(failed)?;
         let from_elsewhere = stop.clone();
-        let (logits, caches) = interrupt
-            .during(move || from_elsewhere.stop(), || self.run(slot, tokens, keep, &stop))
-            .map_err(failed)?;
+        let (logits, caches) =
+            interrupt.during(move || from_elsewhere.stop(), || self.run(slot, tokens, keep, &stop)).map_err(failed)?;
         let filled = self.slot_mut(slot)?;
         filled.caches = caches;
         filled.len += tokens.len();

@@ -44,15 +44,14 @@ impl Sampler {
 
     /// Chooses among the ids for which `allowed` says yes; nothing when it never does.
     pub fn choose(&mut self, logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<Choice> {
-        let mut candidates: Vec<(u32, f32)> =
-            ids(logits).filter(|(id, logit)| allowed(*id) && logit.is_finite()).collect();
-        let best = candidates.iter().copied().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        let token = if self.sampling.temperature > 0.0 { self.draw(&mut candidates) } else { best.0 };
-        Some(Choice { token, sureness: sureness(logits, token, allowed) })
+        let candidates = || ids(logits).filter(|(id, logit)| logit.is_finite() && allowed(*id));
+        let (best, _) = candidates().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
+        let token = if self.sampling.temperature > 0.0 { self.draw(candidates().collect()) } else { best };
+        Some(Choice { token, sureness: sureness(logits, token, &allowed) })
     }
 
     /// Draws one of the candidates, of which there is at least one.
-    fn draw(&mut self, candidates: &mut Vec<(u32, f32)>) -> u32 {
+    fn draw(&mut self, mut candidates: Vec<(u32, f32)>) -> u32 {
         candidates.sort_by(|one, other| other.1.total_cmp(&one.1).then(one.0.cmp(&other.0)));
         if self.sampling.top_k > 0 {
             candidates.truncate(self.sampling.top_k);
@@ -124,9 +123,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn sampling() -> impl Strategy<Value = Sampling> {
-        (0.0_f32..2.0, 0_usize..6, 0.0_f32..1.0, 0.0_f32..1.0, any::<u64>()).prop_map(
-            |(temperature, top_k, top_p, min_p, seed)| Sampling { temperature, top_k, top_p, min_p, seed },
-        )
+        (0.0_f32..2.0, 0_usize..6, 0.0_f32..1.0, 0.0_f32..1.0, any::<u64>())
+            .prop_map(|(temperature, top_k, top_p, min_p, seed)| Sampling { temperature, top_k, top_p, min_p, seed })
     }
 
     proptest! {
@@ -136,7 +134,7 @@ mod tests {
             gap in 1_u32..5,
             sampling in sampling(),
         ) {
-            let allowed = |id: u32| id % gap == 0;
+            let allowed = |id: u32| id.is_multiple_of(gap);
             let choice = Sampler::new(sampling).choose(&logits, allowed).unwrap();
             prop_assert!(allowed(choice.token));
             let logit = |id: u32| logits[usize::try_from(id).unwrap()];

@@ -1,6 +1,6 @@
 //! A model that says what it is told to. For tests of the daemon: no weights, no library, no time.
 
-use crate::interrupt::{Interrupt, Interruption};
+use crate::interrupt::Interrupt;
 use crate::language_model::{LanguageModel, Progress};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId, Writing};
 
@@ -49,7 +49,7 @@ impl LanguageModel for ScriptedModel {
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
         if let Some(why) = interrupt.ended() {
-            return Err(told(why, order));
+            return Err(why.told(order.deadline_ms));
         }
         if interrupt.parking() {
             return Ok(Progress::Parked);
@@ -64,7 +64,7 @@ impl LanguageModel for ScriptedModel {
                 }
                 Ok(Progress::Ended(answer))
             }
-            Scripted::Hangs => Err(told(interrupt.wait(), order)),
+            Scripted::Hangs => Err(interrupt.wait().told(order.deadline_ms)),
             #[expect(clippy::panic, reason = "this is what the script asks for")]
             Scripted::Panics => panic!("the script says so"),
         }
@@ -75,11 +75,4 @@ impl LanguageModel for ScriptedModel {
     }
 
     fn forget(&mut self, _turn: TurnId) {}
-}
-
-fn told(why: Interruption, order: &GenerateOrder) -> GenerateFailure {
-    match why {
-        Interruption::Cancelled => GenerateFailure::Cancelled,
-        Interruption::Deadline => GenerateFailure::Deadline { limit_ms: order.deadline_ms },
-    }
 }

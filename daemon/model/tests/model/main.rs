@@ -1,5 +1,10 @@
 //! The model crate on the tiny random models of the repository: real graphs, real tokenizer, nonsense words.
 
+#[cfg(test)]
+mod folder;
+#[cfg(test)]
+mod gemma;
+#[cfg(test)]
 mod golden;
 
 use hob_onnx::Runtime;

@@ -1,0 +1,247 @@
+use super::*;
+use crate::scripted::{Scripted, ScriptedModel};
+use hob_events::{Allowed, ModelTimings, StopReason, Writing};
+use std::collections::HashSet;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+pub(crate) fn order(turn: u64, priority: Priority) -> GenerateOrder {
+    GenerateOrder {
+        turn: TurnId(turn),
+        prompt: Prompt { system: "".into(), offer: Arc::default(), messages: Vec::new() },
+        allowed: Allowed::CallsOrText,
+        priority,
+        conversation: None,
+        max_tokens: 8,
+        deadline_ms: 600_000,
+    }
+}
+
+fn says(text: &str) -> Generated {
+    Generated {
+        writing: vec![Writing::Text { text: text.to_owned() }],
+        tokens: vec![1],
+        stop: StopReason::EndOfTurn,
+        timings: ModelTimings::default(),
+    }
+}
+
+/// A worker, and what it tells.
+struct Bench {
+    worker: ModelWorker,
+    reports: Receiver<Report>,
+}
+
+impl Bench {
+    fn new(model: impl LanguageModel + 'static, queue: usize) -> Self {
+        let (tell, reports) = channel();
+        let tell = Mutex::new(tell);
+        let tell = move |report| drop(tell.lock().unwrap().send(report));
+        Self { worker: ModelWorker::start(Box::new(model), queue, tell).unwrap(), reports }
+    }
+
+    fn submit(&self, order: GenerateOrder) {
+        self.worker.handle().submit(order).unwrap();
+    }
+
+    /// The next end, words before it left out.
+    fn ended(&self) -> (u64, Result<Generated, GenerateFailure>) {
+        loop {
+            match self.reports.recv().unwrap() {
+                Report::Ended { turn, result } => return (turn.0, result),
+                Report::Text { .. } => {}
+                Report::Dead { reason } => panic!("dead: {reason}"),
+            }
+        }
+    }
+}
+
+/// A script that says "done", but keeps every first turn waiting until the test lets it go.
+fn gated() -> (ScriptedModel, Receiver<u64>, Sender<()>) {
+    let (begun, begins) = channel();
+    let (go, gate) = channel();
+    let model = ScriptedModel::new(move |order| {
+        begun.send(order.turn.0).unwrap();
+        gate.recv().unwrap();
+        Scripted::Says(Ok(says("done")))
+    });
+    (model, begins, go)
+}
+
+#[test]
+fn words_are_told_before_the_end() {
+    let bench = Bench::new(ScriptedModel::answers(vec![says("milk, bread.")]), 1);
+    bench.submit(order(7, Priority::Person));
+    let turn = TurnId(7);
+    assert_eq!(bench.reports.recv().unwrap(), Report::Text { turn, delta: "milk, bread.".to_owned() });
+    let (ended, result) = bench.ended();
+    assert_eq!((ended, result.unwrap().writing), (7, says("milk, bread.").writing));
+}
+
+#[test]
+fn a_person_is_served_before_a_camera_and_a_camera_before_a_sensor() {
+    let (model, begins, go) = gated();
+    let bench = Bench::new(model, 8);
+    bench.submit(order(1, Priority::Person));
+    assert_eq!(begins.recv(), Ok(1));
+    for (turn, priority) in [(2, Priority::Sensor), (3, Priority::Camera), (4, Priority::Person)] {
+        bench.submit(order(turn, priority));
+    }
+    (0..4).for_each(|_| go.send(()).unwrap());
+    let served: Vec<u64> = (0..4).map(|_| bench.ended().0).collect();
+    assert_eq!(served, [1, 4, 3, 2]);
+}
+
+#[test]
+fn a_full_queue_says_so_at_once() {
+    let (model, begins, go) = gated();
+    let bench = Bench::new(model, 1);
+    bench.submit(order(1, Priority::Person));
+    begins.recv().unwrap();
+    bench.submit(order(2, Priority::Person));
+    let refused = bench.worker.handle().submit(order(3, Priority::Person));
+    assert_eq!(refused, Err(GenerateFailure::Busy { waiting: 1 }));
+    (0..2).for_each(|_| go.send(()).unwrap());
+    assert_eq!((bench.ended().0, bench.ended().0), (1, 2));
+}
+
+#[test]
+fn what_runs_and_what_waits_can_be_taken_back() {
+    let bench = Bench::new(ScriptedModel::new(|_| Scripted::Hangs), 4);
+    bench.submit(order(1, Priority::Person));
+    bench.submit(order(2, Priority::Person));
+    bench.worker.handle().cancel(TurnId(2));
+    assert_eq!(bench.ended(), (2, Err(GenerateFailure::Cancelled)));
+    bench.worker.handle().cancel(TurnId(1));
+    assert_eq!(bench.ended(), (1, Err(GenerateFailure::Cancelled)));
+    bench.worker.handle().cancel(TurnId(3));
+    assert_eq!(bench.worker.handle().waiting(), 0);
+}
+
+#[test]
+fn a_deadline_counts_the_wait_and_reaches_into_a_run() {
+    let bench = Bench::new(ScriptedModel::new(|_| Scripted::Hangs), 4);
+    bench.submit(GenerateOrder { deadline_ms: 40, ..order(1, Priority::Person) });
+    bench.submit(GenerateOrder { deadline_ms: 5, ..order(2, Priority::Person) });
+    assert_eq!(bench.ended(), (2, Err(GenerateFailure::Deadline { limit_ms: 5 })));
+    assert_eq!(bench.ended(), (1, Err(GenerateFailure::Deadline { limit_ms: 40 })));
+}
+
+/// Begins each order and makes room as soon as that is asked for; goes on to the end the second time.
+struct MakesRoom {
+    begun: HashSet<TurnId>,
+    begins: Sender<u64>,
+    forgotten: Sender<u64>,
+}
+
+impl LanguageModel for MakesRoom {
+    fn generate(
+        &mut self,
+        order: &GenerateOrder,
+        _watch: &mut dyn FnMut(&str),
+        interrupt: &Interrupt,
+    ) -> Result<Progress, GenerateFailure> {
+        if order.priority == Priority::Person || !self.begun.insert(order.turn) {
+            return Ok(Progress::Ended(says("done")));
+        }
+        self.begins.send(order.turn.0).unwrap();
+        while !interrupt.parking() {
+            if let Some(why) = interrupt.ended() {
+                return Err(why.told(order.deadline_ms));
+            }
+            std::thread::yield_now();
+        }
+        Ok(Progress::Parked)
+    }
+
+    fn warm(&mut self, _prompt: &Prompt, _interrupt: &Interrupt) -> Result<(), GenerateFailure> {
+        self.begins.send(0).unwrap();
+        Ok(())
+    }
+
+    fn forget(&mut self, turn: TurnId) {
+        self.forgotten.send(turn.0).unwrap();
+    }
+}
+
+fn makes_room() -> (MakesRoom, Receiver<u64>, Receiver<u64>) {
+    let ((begins, began), (forgotten, forgot)) = (channel(), channel());
+    (MakesRoom { begun: HashSet::new(), begins, forgotten }, began, forgot)
+}
+
+#[test]
+fn a_sensor_makes_room_for_a_person_and_goes_on_afterwards() {
+    let (model, began, _forgot) = makes_room();
+    let bench = Bench::new(model, 4);
+    bench.submit(order(1, Priority::Sensor));
+    began.recv().unwrap();
+    bench.submit(order(2, Priority::Person));
+    assert_eq!((bench.ended().0, bench.ended().0), (2, 1));
+}
+
+#[test]
+fn what_is_taken_back_while_it_is_parked_is_forgotten() {
+    let (model, began, forgot) = makes_room();
+    let bench = Bench::new(model, 4);
+    bench.submit(order(1, Priority::Sensor));
+    began.recv().unwrap();
+    // The camera's order makes the sensor's one park, and then runs itself.
+    bench.submit(order(2, Priority::Camera));
+    assert_eq!(began.recv(), Ok(2));
+    bench.worker.handle().cancel(TurnId(1));
+    assert_eq!(bench.ended(), (1, Err(GenerateFailure::Cancelled)));
+    bench.worker.handle().cancel(TurnId(2));
+    assert_eq!(bench.ended(), (2, Err(GenerateFailure::Cancelled)));
+    assert_eq!(forgot.recv(), Ok(1));
+}
+
+#[test]
+fn warming_up_waits_for_everyone() {
+    let (model, began, _forgot) = makes_room();
+    let bench = Bench::new(model, 4);
+    bench.submit(order(1, Priority::Sensor));
+    assert_eq!(began.recv(), Ok(1));
+    bench.worker.handle().warm(order(0, Priority::Person).prompt);
+    bench.submit(order(2, Priority::Person));
+    assert_eq!((bench.ended().0, bench.ended().0), (2, 1));
+    assert_eq!(began.recv(), Ok(0), "the beginning is run once nobody waits");
+}
+
+#[test]
+fn a_break_of_the_model_is_told_and_the_next_order_is_served() {
+    let mut panics = 1;
+    let bench = Bench::new(
+        ScriptedModel::new(move |_| {
+            panics -= 1;
+            if panics >= 0 { Scripted::Panics } else { Scripted::Says(Ok(says("back"))) }
+        }),
+        4,
+    );
+    bench.submit(order(1, Priority::Person));
+    let message = "the model broke: the script says so".to_owned();
+    assert_eq!(bench.ended(), (1, Err(GenerateFailure::Model { message })));
+    bench.submit(order(2, Priority::Person));
+    assert!(bench.ended().1.is_ok());
+}
+
+#[test]
+fn a_model_that_keeps_breaking_is_given_up() {
+    let bench = Bench::new(ScriptedModel::new(|_| Scripted::Panics), 4);
+    for turn in 0..PANICS_IN_A_ROW {
+        bench.submit(order(turn.into(), Priority::Person));
+        assert!(bench.ended().1.is_err());
+    }
+    assert_eq!(bench.reports.recv(), Ok(Report::Dead { reason: "the script says so".to_owned() }));
+    let refused = bench.worker.handle().submit(order(9, Priority::Person));
+    assert!(matches!(refused, Err(GenerateFailure::Model { .. })));
+}
+
+#[test]
+fn every_order_is_ended_when_the_worker_goes() {
+    let bench = Bench::new(ScriptedModel::new(|_| Scripted::Hangs), 4);
+    (1..4).for_each(|turn| bench.submit(order(turn, Priority::Person)));
+    drop(bench.worker);
+    let mut ended: Vec<Report> = bench.reports.iter().collect();
+    ended.sort_by_key(|report| format!("{report:?}"));
+    let cancelled = |turn| Report::Ended { turn: TurnId(turn), result: Err(GenerateFailure::Cancelled) };
+    assert_eq!(ended, [cancelled(1), cancelled(2), cancelled(3)]);
+}
