@@ -98,10 +98,11 @@ impl Driver {
         };
         let refuse = |error: RefuseCommandError| {
             replies.try_send(Reply::error(error.code(), &error)).ok();
+            Ok(())
         };
         let draft = match parse_command(&bytes, self.limits) {
             Ok(draft) => draft,
-            Err(error) => return Ok(refuse(error.into())),
+            Err(error) => return refuse(error.into()),
         };
         let source = Source::Socket { uid };
         if let Some(known) = self.known(&draft, &source, None) {
@@ -114,7 +115,7 @@ impl Driver {
             return Ok(());
         }
         if let Err(error) = self.check_room() {
-            return Ok(refuse(error));
+            return refuse(error);
         }
         let id = draft.id.clone().unwrap_or_else(|| self.name_for("socket"));
         // Root and hob's own user speak for the owner; whom the owner let in besides is a person.

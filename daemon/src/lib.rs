@@ -4,15 +4,15 @@
 //! place where stages meet; [`cli`] is what the binary offers. `main.rs` holds the exit codes.
 
 pub mod cli;
-mod clock;
+pub mod clock;
 pub mod devices;
-mod driver;
+pub mod driver;
 pub mod exit;
 pub mod followers;
 pub mod house;
-mod intake;
+pub mod intake;
 mod operator;
-mod service;
+pub mod service;
 pub mod settings;
 pub mod start;
 pub mod supervisor;

@@ -3,7 +3,6 @@
 use crate::clock::now;
 use crate::driver::Driver;
 use hob_doors::Reply;
-use hob_events::Offer;
 use serde_json::{Value, json};
 
 impl Driver {
@@ -51,12 +50,6 @@ impl Driver {
             Ok(lines) => Reply::Data { value: json!({ "lines": lines }) },
             Err(error) => Reply::error("audit", error),
         }
-    }
-
-    /// The offer as it is now.
-    #[must_use]
-    pub fn offer(&self) -> Offer {
-        Offer { tools: self.stages.plugins.tools(), inventory: (**self.stages.devices.inventory()).clone() }
     }
 }
 

@@ -268,7 +268,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self { filter: "info".into(), to: LogTarget::Auto }
+        Self { filter: "info,ort=warn".into(), to: LogTarget::Auto }
     }
 }
 

@@ -22,7 +22,10 @@ pub(super) async fn ask_daemon(socket: &Path, request: Request) -> anyhow::Resul
     match client.next().await? {
         Reply::Data { value } => Ok(Some(value)),
         Reply::Error { code, message } => bail!("{message} [{code}]"),
-        other => bail!("hob answered something else: {other:?}"),
+        other
+        @ (Reply::Accepted { .. } | Reply::Status(_) | Reply::Text { .. } | Reply::Final { .. } | Reply::Done) => {
+            bail!("hob answered something else: {other:?}")
+        }
     }
 }
 
