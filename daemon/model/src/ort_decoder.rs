@@ -84,20 +84,14 @@ impl OrtDecoder {
         let mut feeds: Vec<(&str, &Tensor)> = self.layout.handed_on(&rows);
         feeds.extend(self.layout.counted(&inputs));
         feeds.extend(self.layout.caches.iter().map(|cache| cache.past.as_str()).zip(&filled.caches));
-        let mut outputs = self.decoder.run(&feeds, stop)?;
+        let outputs = self.decoder.run(&feeds, stop)?;
 
-        let logits = outputs.get(self.layout.logits).ok_or_else(|| RunError::NoOutput("logits".to_owned()))?;
-        let logits = Logits::new(logits.last_rows(keep.rows())?, self.layout.vocabulary);
-        // Outputs are taken out from the back, so that the places of those before them stay right.
-        let mut caches: Vec<(usize, Tensor)> = Vec::with_capacity(self.layout.caches.len());
-        let mut places: Vec<(usize, usize)> =
-            self.layout.caches.iter().enumerate().map(|(order, cache)| (cache.present, order)).collect();
-        places.sort_unstable_by(|one, other| other.cmp(one));
-        for (place, order) in places {
-            caches.push((order, outputs.swap_remove(place)));
-        }
-        caches.sort_unstable_by_key(|(order, _)| *order);
-        Ok((logits, caches.into_iter().map(|(_, cache)| cache).collect()))
+        let mut outputs: Vec<Option<Tensor>> = outputs.into_iter().map(Some).collect();
+        let mut taken = |place: usize| outputs.get_mut(place).and_then(Option::take);
+        let logits = taken(self.layout.logits).ok_or_else(|| RunError::NoOutput("logits".to_owned()))?;
+        let grown = |cache: &Cache| taken(cache.present).ok_or_else(|| RunError::NoOutput(cache.past.clone()));
+        let caches = self.layout.caches.iter().map(grown).collect::<Result<_, _>>()?;
+        Ok((Logits::new(logits.last_rows(keep.rows())?, self.layout.vocabulary), caches))
     }
 }
 
