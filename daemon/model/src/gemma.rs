@@ -30,6 +30,8 @@ pub struct ModelSettings {
     pub slots: usize,
     /// How the next token is chosen.
     pub sampling: Sampling,
+    /// Whether a grammar made of the offer masks what may not be written. Off only to measure what it is worth.
+    pub constrained: bool,
     /// How the sessions are set up.
     pub session: SessionSettings,
 }
@@ -45,6 +47,7 @@ impl ModelSettings {
             chunk_tokens: 256,
             slots: 2,
             sampling: Sampling::default(),
+            constrained: true,
             session: SessionSettings::default(),
         }
     }
@@ -105,7 +108,7 @@ impl Gemma {
         if vocabulary.len() > width {
             return Err(unfit(format!("{} tokens, and the graph gives logits for {width}", vocabulary.len())));
         }
-        let grammars = match format.markers() {
+        let grammars = match format.markers().filter(|_| settings.constrained) {
             Some(markers) => Some(
                 Grammars::new(Arc::clone(&vocabulary), *markers, width).map_err(|error| unfit(error.to_string()))?,
             ),
