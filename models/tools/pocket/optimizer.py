@@ -17,11 +17,11 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
     """Newton-Schulz: pushes the singular values of each matrix [N,r,c] towards one."""
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices if wide else matrices.transpose(1, 2)
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x = (x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)).bfloat16()  # its singular values need no more than that
     for _ in range(steps):
         square = x @ x.transpose(1, 2)
         x = 3.4445 * x + (-4.775 * square + 2.0315 * square @ square) @ x
-    return x if wide else x.transpose(1, 2)
+    return (x if wide else x.transpose(1, 2)).float()
 
 
 class Optimizer:

@@ -46,7 +46,7 @@ def shipped_declarations() -> dict[str, str]:
 def training_session(rng: Random, talks: int, invented_share: float, size: tuple[int, int] = (2, 32)) -> Session:
     """A house for training. A share of them has tools that nobody ships, and a part of the shipped ones."""
     count = rng.randint(*size)
-    speaker = Speaker(rng, make_home(rng, count))
+    speaker = Speaker(rng, make_home(rng, count, random_share=0.6))
     instructions = INSTRUCTIONS if rng.random() < 0.88 else rng.choice(OTHER_INSTRUCTIONS)
     if rng.random() < invented_share:
         shipped = list(shipped_tools()) if rng.random() < 0.2 else some_shipped(rng) if rng.random() < 0.85 else []

@@ -41,7 +41,8 @@ class Plan:
     """Until here at full rates, then a cosine down."""
     declared_scale: float = 0.6
     """Rates with declared tools, beside the schedule."""
-    houses: int = 2
+    houses: int = 1
+    """In each process and step."""
     talks: int = 18
     talks_declared: int = 22
     invented: float = 0.35
@@ -94,7 +95,7 @@ def draw_batch(rng: Random, encoder: Encoder, plan: Plan, declared: bool, window
         session = training_session(rng, number, plan.invented if declared else 0.0, (near, near))
         houses.append(encoder.prefix(session, declared))
         talks.append([encoder.talk(turns, rng.random() < plan.reply) for turns in session.talks])
-    return make_batch(houses, talks, window, chunks=4)
+    return make_batch(houses, talks, window, chunks=2 * plan.houses + 1)
 
 
 def start(tokenizer: Tokenizer, plan: Plan) -> Pocket:

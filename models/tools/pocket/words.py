@@ -61,9 +61,9 @@ def any_word(rng: Random, evaluation: bool = False) -> str:
     """A word for a name or a text: of those kept for evaluation, or of all others."""
     while True:
         dice = rng.random()
-        if dice < 0.35:
+        if dice < 0.3:
             word = rng.choice(EVERYDAY)
-        elif dice < 0.7:
+        elif dice < 0.56:
             word = rng.choice(english())
         else:
             word = invented(rng)
