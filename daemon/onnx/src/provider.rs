@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 /// An ONNX Runtime execution provider.
 ///
-/// To add one: a variant and its name here, an arm in [`Provider::register`] that ends in `error_on_failure`, its cargo
+/// To add one: a variant and its name here, an arm in `Provider::register` that ends in `error_on_failure`, its cargo
 /// feature of `ort`, and a line in `configs/hob.toml`. A provider that was asked for and cannot be had is an error and
 /// never the CPU in silence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
