@@ -41,7 +41,7 @@ fn large() -> Arc<Vocabulary> {
     let mut seed = 0x2545_F491_4F6C_DD1D_usize;
     while vocabulary.len() < GEMMA_TOKENS {
         let mut piece = String::new();
-        for _ in 0..2 + seed % 4 {
+        for _ in 0..2 + (seed >> 40) % 4 {
             seed = seed.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(0x1405_7B7E_F767_814F);
             piece.push_str(letters[(seed >> 33) % letters.len()]);
         }

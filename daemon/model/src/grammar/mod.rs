@@ -57,7 +57,7 @@ impl std::fmt::Debug for Grammars {
 
 impl Grammars {
     /// Prepares the tokenizer for grammars. `width` is the number of logits of a step. With a vocabulary of 262,144
-    /// tokens this takes seconds: do it once, while the model loads.
+    /// tokens this takes half a second on a desktop core: do it once, while the model loads.
     ///
     /// # Errors
     /// [`CompileFailure::Tokenizer`] when llguidance cannot use it.
