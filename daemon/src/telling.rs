@@ -89,7 +89,9 @@ impl Driver {
             Err(error @ (TellError::QueueFull { .. } | TellError::Away)) => {
                 tracing::debug!(%error, "not told now");
             }
-            Err(error @ (TellError::TooLarge { .. } | TellError::Topic { .. })) => tracing::warn!(%error, "cannot be told"),
+            Err(error @ (TellError::TooLarge { .. } | TellError::Topic { .. })) => {
+                tracing::warn!(%error, "cannot be told");
+            }
         }
     }
 }

@@ -14,7 +14,11 @@ use tokio::sync::{mpsc, oneshot};
 pub enum Delivered {
     /// The broker has it.
     Acknowledged,
-    /// The connection broke before the broker said so.
+    /// The broker does not want it: nobody has it.
+    Refused,
+    /// The connection broke before it left.
+    NotSent,
+    /// The connection broke before the broker said anything: it may have it.
     Unknown,
 }
 
@@ -34,6 +38,12 @@ pub enum TellError {
         bytes: usize,
         /// What fits.
         limit: usize,
+    },
+    /// Nobody can publish to it.
+    #[error("'{topic}' is no topic to publish to: it must not be empty or hold '+', '#' or a zero byte")]
+    Topic {
+        /// The topic.
+        topic: String,
     },
     /// There is no connection, and this message must not be sent later.
     #[error("the broker is away")]
@@ -93,7 +103,11 @@ impl MqttClient {
     /// Acknowledges a command, so that the broker forgets it. Does nothing when the connection it came on is gone:
     /// the broker will send it again.
     pub fn ack(&self, ack: Ack) {
-        ack.give(&self.shared.client);
+        // Under the lock a connection cannot break in between, and the acknowledgement not slip onto the next one.
+        let outbox = self.shared.outbox();
+        if outbox.connected {
+            ack.give(&self.shared.client);
+        }
     }
 
     /// Whether the broker is there.
@@ -129,6 +143,11 @@ impl Shared {
         let bytes = parcel.message.packet_bytes();
         if bytes > self.max_packet_bytes {
             return Err(TellError::TooLarge { bytes, limit: self.max_packet_bytes });
+        }
+        // rumqttc would refuse it at the head of the queue, for ever.
+        let topic = &parcel.message.topic;
+        if topic.is_empty() || topic.contains(['+', '#', '\0']) || topic.len() > usize::from(u16::MAX) {
+            return Err(TellError::Topic { topic: topic.clone() });
         }
         let mut outbox = self.outbox();
         outbox.push(parcel)?;

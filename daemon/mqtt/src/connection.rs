@@ -1,18 +1,19 @@
 //! The loop that keeps the connection up and tells the driver what comes.
 
+use crate::backoff::Backoff;
 use crate::client::Shared;
-use crate::outbox::{Class, Outgoing, Parcel, Waits};
+use crate::outbox::{Class, Outgoing, Parcel, WINDOW, Waits};
 use crate::settings::{MqttSettings, StartMqttError};
 use crate::topics::{Incoming, Topics};
 use bytes::Bytes;
 use hob_events::CommandId;
 use rumqttc::Outgoing as Handed;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, Publish};
-use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions};
+use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, PubAck, PubAckReason, Publish, SubscribeReasonCode};
+use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, MqttState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -22,14 +23,9 @@ const REQUESTS: usize = 512;
 /// Commands that the broker may have on their way to us unacknowledged.
 const RECEIVE_MAXIMUM: u16 = 64;
 
-/// The first wait after a lost connection; it doubles up to the last.
-const FIRST_WAIT: Duration = Duration::from_millis(200);
-/// The longest wait between two attempts.
-const LAST_WAIT: Duration = Duration::from_secs(10);
-
-/// After so many equal failures in a row without a message in between, something in the session itself must be the
-/// cause, a packet that cannot be read: the session is given up once.
-const POISON_LIMIT: u32 = 5;
+/// What rumqttc may have in flight. The outbox keeps within its window, so that rumqttc never has to hold anything back.
+const IN_FLIGHT: u16 = 32;
+const _: () = assert!(IN_FLIGHT as usize == WINDOW);
 
 /// How long a clean stop waits for the last messages to be acknowledged.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -37,7 +33,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What comes from the broker.
 #[derive(Debug)]
 pub enum MqttEvent {
-    /// The connection is up.
+    /// The connection is up, and everything that is listened to is subscribed.
     Connected {
         /// The broker still knew the session, with what it had kept.
         session_present: bool,
@@ -120,6 +116,8 @@ pub(crate) fn open(settings: &MqttSettings) -> Result<(AsyncClient, EventLoop), 
     options.set_manual_acks(true);
     options.set_session_expiry_interval(Some(settings.session_expiry_s));
     options.set_receive_maximum(Some(RECEIVE_MAXIMUM));
+    // By default rumqttc makes room for 65,535 messages in flight at once: some 20 MB.
+    options.set_outgoing_inflight_upper_limit(IN_FLIGHT);
     options.set_max_packet_size(Some(settings.max_packet_bytes));
     options.set_last_will(LastWill::new(topics.availability(), "offline", QoS::AtLeastOnce, true, None));
     if let Some((user, password)) = settings.credentials()? {
@@ -138,15 +136,11 @@ pub struct Connection {
     events: mpsc::Sender<MqttEvent>,
     /// Counts connections, so that an old acknowledgement is not given on a new one.
     number: Arc<AtomicU64>,
-    failures: Failures,
-}
-
-/// Failures in a row.
-#[derive(Debug, Default)]
-struct Failures {
-    last: String,
-    equal: u32,
-    in_a_row: u32,
+    backoff: Backoff,
+    /// When the present connection came about, and whether the broker knew the session.
+    up: Option<(Instant, bool)>,
+    /// Filters that the broker has not answered yet, in the order in which they were asked for.
+    asked_for: Vec<String>,
 }
 
 impl Connection {
@@ -158,7 +152,17 @@ impl Connection {
     ) -> Self {
         let topics = Topics::new(settings.node.clone());
         let number = Arc::new(AtomicU64::new(0));
-        Self { settings, topics, eventloop, shared, events, number, failures: Failures::default() }
+        Self {
+            settings,
+            topics,
+            eventloop,
+            shared,
+            events,
+            number,
+            backoff: Backoff::default(),
+            up: None,
+            asked_for: Vec::new(),
+        }
     }
 
     /// Runs until `stop`, then says `stopped` and leaves.
@@ -192,9 +196,9 @@ impl Connection {
         #[expect(clippy::wildcard_enum_match_arm, reason = "the packets of the protocol that a client need not act on")]
         match incoming {
             Packet::ConnAck(ack) => self.connected(ack.session_present).await,
-            Packet::PubAck(ack) => self.acknowledged(ack.pkid).await,
+            Packet::SubAck(ack) => self.subscribed(&ack.return_codes).await,
+            Packet::PubAck(ack) => self.acknowledged(&ack).await,
             Packet::Publish(publish) => self.arrived(publish).await,
-            Packet::Disconnect(_) => Ok(()),
             _ => Ok(()),
         }
     }
@@ -202,8 +206,10 @@ impl Connection {
     async fn connected(&mut self, session_present: bool) -> Result<(), Gone> {
         let first = self.number.fetch_add(1, Ordering::AcqRel) == 0;
         self.eventloop.options.set_clean_start(false);
+        self.up = Some((Instant::now(), session_present));
         // A new process may listen to other topics than the one before, and wants the retained states.
-        if first || !session_present {
+        let ask = first || !session_present;
+        if ask {
             self.subscribe();
         }
         {
@@ -212,16 +218,33 @@ impl Connection {
             self.shared.hand_over(&mut outbox);
         }
         self.say_availability("online");
-        self.tell(MqttEvent::Connected { session_present }).await
+        if ask { Ok(()) } else { self.tell(MqttEvent::Connected { session_present }).await }
     }
 
-    fn subscribe(&self) {
+    fn subscribe(&mut self) {
         let ours = [self.topics.command(), self.topics.answers()];
-        let filters = ours.into_iter().chain(self.settings.listen_to.iter().cloned());
-        let filters: Vec<Filter> = filters.map(|topic| Filter::new(topic, QoS::AtLeastOnce)).collect();
+        self.asked_for = ours.into_iter().chain(self.settings.listen_to.iter().cloned()).collect();
+        let filter = |topic: &String| {
+            let mut filter = Filter::new(topic.clone(), QoS::AtLeastOnce);
+            // What hob says itself must not come back to it: a rule could answer its own message for ever.
+            filter.nolocal = true;
+            filter
+        };
+        let filters: Vec<Filter> = self.asked_for.iter().map(filter).collect();
         if let Err(error) = self.shared.client().try_subscribe_many(filters) {
             tracing::error!(%error, "the broker could not be asked for messages");
         }
+    }
+
+    /// Everything is subscribed, or refused: only now nothing is missed any more.
+    async fn subscribed(&mut self, answers: &[SubscribeReasonCode]) -> Result<(), Gone> {
+        for (filter, answer) in std::mem::take(&mut self.asked_for).iter().zip(answers) {
+            if !matches!(answer, SubscribeReasonCode::Success(_)) {
+                tracing::error!(filter, ?answer, "the broker refused to send messages: see its access list");
+            }
+        }
+        let session_present = self.up.is_some_and(|(_, session_present)| session_present);
+        self.tell(MqttEvent::Connected { session_present }).await
     }
 
     fn say_availability(&self, word: &'static str) {
@@ -237,21 +260,32 @@ impl Connection {
         }
     }
 
-    async fn acknowledged(&mut self, packet: u16) -> Result<(), Gone> {
-        let told = {
-            let mut outbox = self.shared.outbox();
-            let told = outbox.acknowledged(packet);
-            self.shared.hand_over(&mut outbox);
-            told
-        };
+    async fn acknowledged(&mut self, ack: &PubAck) -> Result<(), Gone> {
+        let told = self.note_acknowledged(ack);
         match told {
             Some(command) => self.tell(MqttEvent::Told { command }).await,
             None => Ok(()),
         }
     }
 
+    fn note_acknowledged(&self, ack: &PubAck) -> Option<CommandId> {
+        let refused = match ack.reason {
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => None,
+            reason @ (PubAckReason::UnspecifiedError
+            | PubAckReason::ImplementationSpecificError
+            | PubAckReason::NotAuthorized
+            | PubAckReason::TopicNameInvalid
+            | PubAckReason::PacketIdentifierInUse
+            | PubAckReason::QuotaExceeded
+            | PubAckReason::PayloadFormatInvalid) => Some(format!("{reason:?}")),
+        };
+        let mut outbox = self.shared.outbox();
+        let told = outbox.acknowledged(ack.pkid, refused.as_deref());
+        self.shared.hand_over(&mut outbox);
+        told
+    }
+
     async fn arrived(&mut self, publish: Publish) -> Result<(), Gone> {
-        self.failures = Failures::default();
         let topic = String::from_utf8_lossy(&publish.topic).into_owned();
         let ours = self.topics.read(&topic);
         let ack =
@@ -284,18 +318,11 @@ impl Connection {
 
     /// The connection broke, or could not be made: nothing in flight is sent again, and the next attempt waits.
     async fn failed(&mut self, error: &ConnectionError, stop: &CancellationToken) -> Result<(), Gone> {
-        let was_connected = {
-            let mut outbox = self.shared.outbox();
-            let was = outbox.connected;
-            outbox.lost_connection();
-            was
-        };
-        // rumqttc moved what it had to its pending list, to send it again by itself.
-        self.eventloop.pending.clear();
-        self.number.fetch_add(u64::from(was_connected), Ordering::AcqRel);
+        let was_connected = self.forget_connection();
         let reason = error.to_string();
-        self.failures.note(&reason);
-        if self.failures.equal == POISON_LIMIT && was_connected {
+        let lasted = self.up.take().map(|(since, _)| since.elapsed());
+        let next = self.backoff.broke(lasted, &reason);
+        if next.clean {
             tracing::error!(%reason, "the session itself seems to break the connection; it is given up once");
             self.eventloop.options.set_clean_start(true);
         }
@@ -306,10 +333,25 @@ impl Connection {
             tracing::debug!(%reason, "the broker is away");
         }
         tokio::select! {
-            () = tokio::time::sleep(self.failures.wait()) => {}
+            () = tokio::time::sleep(next.wait) => {}
             () = stop.cancelled() => {}
         }
         Ok(())
+    }
+
+    /// Lets go of everything that belonged to the connection. Returns whether there was one.
+    fn forget_connection(&mut self) -> bool {
+        let mut outbox = self.shared.outbox();
+        let was_connected = outbox.connected;
+        outbox.lost_connection();
+        self.number.fetch_add(u64::from(was_connected), Ordering::AcqRel);
+        // rumqttc moves what it had in flight, and what was put into its channel since, to a list that it would send
+        // again by itself; and it keeps a message whose packet number was taken in yet another place. With the lock held
+        // nothing new gets in meanwhile, and with a fresh state nothing old is left.
+        self.eventloop.clean();
+        self.eventloop.pending.clear();
+        self.eventloop.state = MqttState::new(IN_FLIGHT, true);
+        was_connected
     }
 
     async fn tell(&mut self, event: MqttEvent) -> Result<(), Gone> {
@@ -327,9 +369,7 @@ impl Connection {
                 match self.eventloop.poll().await {
                     Ok(Event::Outgoing(Handed::Publish(packet))) => self.shared.outbox().numbered(packet),
                     Ok(Event::Incoming(Packet::PubAck(ack))) => {
-                        let mut outbox = self.shared.outbox();
-                        outbox.acknowledged(ack.pkid);
-                        self.shared.hand_over(&mut outbox);
+                        self.note_acknowledged(&ack);
                     }
                     Ok(Event::Incoming(_) | Event::Outgoing(_)) => {}
                     Err(_) => return,
@@ -346,42 +386,3 @@ impl Connection {
 
 /// The driver is gone: there is nobody to tell.
 struct Gone;
-
-impl Failures {
-    fn note(&mut self, reason: &str) {
-        self.in_a_row += 1;
-        if self.last == reason {
-            self.equal += 1;
-        } else {
-            self.equal = 1;
-            reason.clone_into(&mut self.last);
-        }
-    }
-
-    /// The wait before the next attempt: doubling, with up to a quarter more so that a house full of boards does not
-    /// come back in step. The clock's nanoseconds are random enough for that.
-    fn wait(&self) -> Duration {
-        let doubled = FIRST_WAIT * 2_u32.saturating_pow(self.in_a_row.saturating_sub(1).min(10));
-        let wait = doubled.min(LAST_WAIT);
-        let nanos =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-        wait + wait / 4 * (nanos % 1_000) / 1_000
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_and_stay_below_their_limit() {
-        let mut failures = Failures::default();
-        for _ in 0..20 {
-            failures.note("refused");
-            assert!(failures.wait() >= FIRST_WAIT && failures.wait() <= LAST_WAIT + LAST_WAIT / 4);
-        }
-        assert_eq!(failures.equal, 20);
-        failures.note("other");
-        assert_eq!(failures.equal, 1);
-    }
-}

@@ -7,6 +7,7 @@
 //!
 //! Read [`client`] first; [`connection`] holds the loop, [`outbox`] what may wait, [`topics`] the names.
 
+mod backoff;
 pub mod client;
 mod connection;
 mod outbox;

@@ -109,10 +109,17 @@ impl Outbox {
         Ok(())
     }
 
-    /// The next message to hand over, while there is room in flight.
+    /// The next message to hand over, while there is room in flight. One that nobody waits for any more is let go:
+    /// whoever gave up has said that it did not leave, or that it is unknown.
     pub(crate) fn next(&mut self) -> Option<Parcel> {
-        let room = self.connected && self.handed.len() + self.flying.len() < WINDOW;
-        if room { self.waiting.pop_front() } else { None }
+        while self.connected && self.handed.len() + self.flying.len() < WINDOW {
+            let parcel = self.waiting.pop_front()?;
+            let given_up = matches!(&parcel.waits, Waits::Delivery(sender) if sender.is_closed());
+            if !given_up {
+                return Some(parcel);
+            }
+        }
+        None
     }
 
     /// It could not be handed over after all.
@@ -132,23 +139,39 @@ impl Outbox {
         }
     }
 
-    /// The broker has it. Names the command whose result it was.
-    pub(crate) fn acknowledged(&mut self, packet: u16) -> Option<CommandId> {
-        match self.flying.remove(&packet)?.waits {
+    /// The broker has it, or refuses it for a reason. Names the command whose result it was: a result that the broker
+    /// does not want is done with all the same, since it would not want it later.
+    pub(crate) fn acknowledged(&mut self, packet: u16, refused: Option<&str>) -> Option<CommandId> {
+        let Parcel { message, waits } = self.flying.remove(&packet)?;
+        if let Some(reason) = refused {
+            tracing::warn!(topic = message.topic, reason, "the broker refused a message: see its access list");
+        }
+        match waits {
             Waits::Class(Class::Status) => None,
             Waits::Class(Class::Result(id)) => Some(id),
             Waits::Delivery(sender) => {
+                let delivered = refused.map_or(Delivered::Acknowledged, |_| Delivered::Refused);
                 // Whoever waited may have given up; the delivery is a fact all the same.
-                sender.send(Delivered::Acknowledged).ok();
+                sender.send(delivered).ok();
                 None
             }
         }
     }
 
     /// The connection broke: what was in flight may or may not have arrived. Results go back to the front of the queue,
-    /// statuses are let go, and whoever waits for a single delivery learns that it is unknown.
+    /// statuses are let go, and whoever waits for a single delivery learns what is known of it. None of those is sent on
+    /// the next connection.
     pub(crate) fn lost_connection(&mut self) {
         self.connected = false;
+        let waiting = std::mem::take(&mut self.waiting);
+        for parcel in waiting {
+            match parcel.waits {
+                Waits::Class(_) => self.waiting.push_back(parcel),
+                Waits::Delivery(sender) => {
+                    sender.send(Delivered::NotSent).ok();
+                }
+            }
+        }
         let mut flying: Vec<(u16, Parcel)> = self.flying.drain().collect();
         flying.sort_by_key(|(packet, _)| *packet);
         let lost: Vec<Parcel> = flying.into_iter().map(|(_, parcel)| parcel).chain(self.handed.drain(..)).collect();
@@ -215,6 +238,22 @@ mod tests {
         assert!(outbox.next().is_none());
     }
 
+    #[test]
+    fn what_still_waited_when_the_connection_broke_was_not_sent_and_will_not_be() {
+        let mut outbox = Outbox::new(4);
+        outbox.connected = true;
+        let (sender, mut delivered) = oneshot::channel();
+        let message = Outgoing::json("d".into(), Vec::new());
+        outbox.push(Parcel { message: message.clone(), waits: Waits::Delivery(sender) }).expect("room");
+        outbox.lost_connection();
+        assert_eq!(delivered.try_recv(), Ok(Delivered::NotSent));
+        outbox.connected = true;
+        let (sender, given_up) = oneshot::channel();
+        outbox.push(Parcel { message, waits: Waits::Delivery(sender) }).expect("room");
+        drop(given_up);
+        assert!(outbox.next().is_none());
+    }
+
     proptest! {
         #[test]
         fn every_result_is_acknowledged_exactly_once_however_often_the_connection_breaks(breaks in proptest::collection::vec(any::<bool>(), 0..40)) {
@@ -234,7 +273,7 @@ mod tests {
                 if broken {
                     outbox.lost_connection();
                 } else {
-                    told.extend((1..=packet).filter_map(|packet| outbox.acknowledged(packet)));
+                    told.extend((1..=packet).filter_map(|packet| outbox.acknowledged(packet, None)));
                 }
             }
             prop_assert!(outbox.is_empty());
