@@ -289,6 +289,13 @@ fn plain_words_need_no_markers() {
     assert_eq!(plain.stop(stop), Some(StopReason::EndOfTurn));
 }
 
+#[test]
+fn a_text_is_made_harmless_and_stays_legible() {
+    let harmless = |text| GEMMA.vocabulary().harmless(text);
+    assert_eq!(harmless("a <|tool_call>b<turn|>, 1 < 2"), "a < |tool_call>b< turn|>, 1 < 2");
+    assert_eq!(harmless("<tool_call\u{F8D0}|>"), "<tool_call\u{FFFD}|>");
+}
+
 fn any_value() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),

@@ -134,10 +134,8 @@ impl Vocabulary {
         loop {
             let here = rest.as_str();
             let Some(character) = rest.next() else { return safe };
-            if character == HOLE {
-                continue;
-            }
-            safe.push(character);
+            // Replaced, not left out: what stands on both sides of it could become a control token.
+            safe.push(if character == HOLE { char::REPLACEMENT_CHARACTER } else { character });
             if character == '<' && starts_control(here) {
                 safe.push(' ');
             }
