@@ -40,7 +40,8 @@ impl Daemon {
         fs::write(daemon.path("devices.toml"), house.inventory())?;
         fs::write(daemon.settings(), daemon.settings_text(port, node))?;
         for plugin in &daemon.places.plugins {
-            plugin.install(&daemon.path("plugins"), &daemon.path("grants"))?;
+            daemon.done(&["plugin", "install", &plugin.folder().to_string_lossy()])?;
+            daemon.done(&["plugin", "grant", plugin.id()])?;
         }
         Ok(daemon)
     }
@@ -87,6 +88,13 @@ impl Daemon {
     /// When the binary cannot be started.
     pub fn cli(&self, arguments: &[&str]) -> anyhow::Result<Output> {
         self.command(arguments).stdin(Stdio::null()).output().context("the hob binary cannot be started")
+    }
+
+    /// Runs a command of the binary that must go well.
+    fn done(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        let output = self.cli(arguments)?;
+        ensure!(output.status.success(), "hob {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(())
     }
 
     /// Asks one thing at its control socket, and gives the first line of the answer.

@@ -3,7 +3,6 @@
 use anyhow::{Context, ensure};
 use std::fs;
 use std::path::{Path, PathBuf};
-use toml::{Table, Value};
 
 /// The folder that holds everything.
 pub(crate) fn repository() -> PathBuf {
@@ -102,26 +101,13 @@ impl Plugin {
         Ok(Self { folder, id: id.to_owned() })
     }
 
-    /// Puts it among a daemon's plugins, with a grant of all that it asks for.
-    pub(crate) fn install(&self, plugins: &Path, grants: &Path) -> anyhow::Result<()> {
-        let installed = plugins.join(&self.id);
-        fs::create_dir_all(&installed)?;
-        fs::create_dir_all(grants)?;
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            fs::copy(entry.path(), installed.join(entry.file_name()))?;
-        }
-        let manifest: Table = toml::from_str(&fs::read_to_string(installed.join("plugin.toml"))?)?;
-        let hash = manifest.get("plugin").and_then(|plugin| plugin.get("sha256")).context("a plugin has a hash")?;
-        let mut grant = Table::new();
-        grant.insert("plugin".to_owned(), Value::String(self.id.clone()));
-        grant.insert("sha256".to_owned(), hash.clone());
-        for given in ["capabilities", "limits"] {
-            if let Some(asked) = manifest.get(given) {
-                grant.insert(given.to_owned(), asked.clone());
-            }
-        }
-        fs::write(grants.join(format!("{}.toml", self.id)), toml::to_string(&grant)?)?;
-        Ok(())
+    /// Where its package lies.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its name.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
     }
 }
