@@ -3,7 +3,8 @@
 use crate::wire::{MAX_LINE_BYTES, Reply, Request};
 use futures_util::{SinkExt, StreamExt};
 use std::fs::Permissions;
-use std::os::unix::fs::PermissionsExt;
+use std::io::ErrorKind;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::net::{UnixListener, UnixStream};
@@ -14,6 +15,9 @@ use tokio_util::codec::{Framed, LinesCodec, LinesCodecError};
 /// Replies that may wait for a slow reader. A turn has some ten statuses and a stream of words; a reader that is
 /// further behind is cut off, and finds its result stored.
 const REPLIES_WAITING: usize = 256;
+
+/// The wait after a connection could not be taken.
+const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// How the socket is opened.
 #[derive(Debug, Clone)]
@@ -34,6 +38,12 @@ pub enum BindDoorError {
     /// Another hob listens there.
     #[error("another hob listens on {path} already: stop it first, or set doors.socket to another path")]
     Taken {
+        /// Where.
+        path: PathBuf,
+    },
+    /// Something else lies there, which is not hob's to remove.
+    #[error("{path} is there and is no socket: set doors.socket to another path")]
+    NoSocket {
         /// Where.
         path: PathBuf,
     },
@@ -74,17 +84,14 @@ pub struct Door {
 }
 
 impl Door {
-    /// Opens the socket, readable and writable for its user and group. A file left by a hob that is gone is replaced.
+    /// Opens the socket, readable and writable for its user and group. One left by a hob that is gone is replaced.
     ///
     /// # Errors
     /// [`BindDoorError`] when another process listens there, or the path cannot be used.
     pub async fn bind(settings: DoorSettings) -> Result<Self, BindDoorError> {
         let path = settings.path.clone();
         let failed = |source| BindDoorError::Bind { path: path.clone(), source };
-        if UnixStream::connect(&path).await.is_ok() {
-            return Err(BindDoorError::Taken { path });
-        }
-        remove_stale(&path).map_err(failed)?;
+        remove_stale(&path).await?;
         let listener = UnixListener::bind(&path).map_err(failed)?;
         std::fs::set_permissions(&path, Permissions::from_mode(0o660)).map_err(failed)?;
         Ok(Self { listener, settings })
@@ -98,13 +105,20 @@ impl Door {
             let accepted = tokio::select! {
                 () = &mut stop => break,
                 Some(_) = connections.join_next(), if !connections.is_empty() => continue,
-                accepted = self.listener.accept(), if connections.len() < self.settings.connections => accepted,
+                accepted = self.listener.accept() => accepted,
             };
+            // Those that ended meanwhile do not count.
+            while connections.try_join_next().is_some() {}
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, _)) if connections.len() < self.settings.connections => {
                     connections.spawn(converse(stream, self.settings.clone(), requests.clone()));
                 }
-                Err(error) => tracing::warn!(%error, "the control socket could not take a connection"),
+                Ok((stream, _)) => turn_away(&stream, self.settings.connections),
+                Err(error) => {
+                    tracing::warn!(%error, "the control socket could not take a connection");
+                    // Out of file descriptors, most likely: the next attempt would fail at once, and the next.
+                    tokio::time::sleep(AFTER_FAILURE).await;
+                }
             }
         }
         connections.shutdown().await;
@@ -112,10 +126,27 @@ impl Door {
     }
 }
 
-fn remove_stale(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
+/// Removes a socket that nobody listens on.
+async fn remove_stale(path: &Path) -> Result<(), BindDoorError> {
+    let failed = |source| BindDoorError::Bind { path: path.to_owned(), source };
+    match std::fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {}
+        Ok(_) => return Err(BindDoorError::NoSocket { path: path.to_owned() }),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    }
+    match UnixStream::connect(path).await {
+        // Only this says that nobody is there: a full queue of connections, or a lack of rights, means that someone is.
+        Err(error) if error.kind() == ErrorKind::ConnectionRefused => std::fs::remove_file(path).map_err(failed),
+        Ok(_) | Err(_) => Err(BindDoorError::Taken { path: path.to_owned() }),
+    }
+}
+
+/// Says why, as far as that is possible without waiting, and closes.
+fn turn_away(stream: &UnixStream, connections: usize) {
+    let message = format!("{connections} connections are open already: close one, or try again later");
+    if let Ok(line) = serde_json::to_string(&Reply::error("busy", message)) {
+        stream.try_write(format!("{line}\n").as_bytes()).ok();
     }
 }
 
@@ -127,7 +158,7 @@ async fn converse(stream: UnixStream, settings: DoorSettings, requests: mpsc::Se
         Ok(uid) if settings.allowed_uids.contains(&uid) => Peer { uid },
         Ok(uid) => {
             let message = format!("user {uid} may not use this socket: add it to doors.allow_uids");
-            write(&mut lines, &Reply::error("denied", message)).await;
+            write(&mut lines, &Reply::error("denied", message), settings.idle).await;
             return;
         }
         Err(_) => return,
@@ -139,10 +170,10 @@ async fn converse(stream: UnixStream, settings: DoorSettings, requests: mpsc::Se
                 None => false,
                 Some(line) => match read(line, peer, &replies) {
                     Ok(request) => requests.send(request).await.is_ok(),
-                    Err(Refused { reply, cut_off }) => write(&mut lines, &reply).await && !cut_off,
+                    Err(Refused { reply, cut_off }) => write(&mut lines, &reply, settings.idle).await && !cut_off,
                 },
             },
-            Some(reply) = answers.recv() => write(&mut lines, &reply).await,
+            Some(reply) = answers.recv() => write(&mut lines, &reply, settings.idle).await,
             () = tokio::time::sleep(settings.idle) => false,
         };
         if !goes_on {
@@ -180,9 +211,10 @@ fn read(
     Ok(DoorRequest { peer, request, replies: replies.clone() })
 }
 
-async fn write(lines: &mut Framed<UnixStream, LinesCodec>, reply: &Reply) -> bool {
+/// Writes a line. A peer that does not read for as long as it may be idle is taken for gone.
+async fn write(lines: &mut Framed<UnixStream, LinesCodec>, reply: &Reply, patience: Duration) -> bool {
     let Ok(line) = serde_json::to_string(reply) else { return false };
-    lines.send(line).await.is_ok()
+    matches!(tokio::time::timeout(patience, lines.send(line)).await, Ok(Ok(())))
 }
 
 #[cfg(test)]
@@ -258,13 +290,62 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stale_file_is_replaced_and_a_live_socket_is_not() {
+    async fn a_stale_socket_is_replaced_a_live_one_and_any_other_file_are_not() {
         let folder = tempfile::tempdir().expect("a temp folder");
-        std::fs::write(folder.path().join("s"), "").expect("a file in the way");
+        drop(std::os::unix::net::UnixListener::bind(folder.path().join("s")).expect("a socket of a hob that is gone"));
         let first = Door::bind(settings(folder.path(), Vec::new())).await.expect("bound");
         let second = Door::bind(settings(folder.path(), Vec::new())).await;
         assert!(matches!(second, Err(BindDoorError::Taken { .. })));
         drop(first);
         Door::bind(settings(folder.path(), Vec::new())).await.expect("the first one is gone");
+        let precious = DoorSettings { path: folder.path().join("notes"), ..settings(folder.path(), Vec::new()) };
+        std::fs::write(&precious.path, "keep me").expect("a file");
+        assert!(matches!(Door::bind(precious.clone()).await, Err(BindDoorError::NoSocket { .. })));
+        assert!(precious.path.exists());
+    }
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_told_so_and_the_others_go_on() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let path = folder.path().join("s");
+        let door = Door::bind(settings(folder.path(), vec![own_uid(folder.path())])).await.expect("bound");
+        let (sender, mut requests) = mpsc::channel(1);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = door.serve(sender, async { _ = stopped.await });
+        let talk = async {
+            let mut open = Vec::new();
+            for _ in 0..2 {
+                let mut client = DoorClient::connect(&path).await.expect("connected");
+                client.send(&Request::Tools).await.expect("sent");
+                requests.recv().await.expect("taken");
+                open.push(client);
+            }
+            let mut third = DoorClient::connect(&path).await.expect("connected");
+            let Reply::Error { code, .. } = third.next().await.expect("a reply") else { unreachable!("an error") };
+            assert_eq!(code, "busy");
+            open[0].send(&Request::Model).await.expect("sent");
+            assert_eq!(requests.recv().await.expect("the others go on").request, Request::Model);
+            drop(stop);
+        };
+        tokio::join!(served, talk);
+    }
+
+    #[tokio::test]
+    async fn a_line_without_end_is_cut_off() {
+        let folder = tempfile::tempdir().expect("a temp folder");
+        let door = Door::bind(settings(folder.path(), vec![own_uid(folder.path())])).await.expect("bound");
+        let (sender, _requests) = mpsc::channel(1);
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = door.serve(sender, async { _ = stopped.await });
+        let talk = async {
+            let mut raw = BufReader::new(UnixStream::connect(folder.path().join("s")).await.expect("connected"));
+            // It may be cut off before everything is written.
+            raw.write_all(&vec![b'x'; MAX_LINE_BYTES + 2]).await.ok();
+            let mut line = String::new();
+            raw.read_line(&mut line).await.expect("a line");
+            assert!(line.contains("\"oversize\""), "{line}");
+            drop(stop);
+        };
+        tokio::join!(served, talk);
     }
 }
