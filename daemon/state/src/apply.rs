@@ -143,9 +143,10 @@ fn finish(
     }
     let turns = close(view, counters, &result.id, now)?;
     let payload = encode(Table::Finals, result)?;
-    let kept = StoredFinal { at: now, source: source.clone(), turns, result: result.clone(), payload };
+    let number = counters.take_number();
+    let kept = StoredFinal { number, at: now, source: source.clone(), turns, result: result.clone(), payload };
     view.put(Table::Finals, key, &kept.encode()?)?;
-    let number = counters.take_number().to_be_bytes();
+    let number = number.to_be_bytes();
     view.put(Table::FinalOrder, &number, key)?;
     view.put(Table::Untold, &number, key)?;
     if let Some(correlation) = source_key(source) {
@@ -187,11 +188,10 @@ fn close(
 }
 
 fn told(view: &mut View<'_>, command: &CommandId) -> Result<(), TableError> {
-    let untold = view.scan(Table::Untold, b"", None, EVERYTHING)?;
-    for (number, _) in untold.iter().filter(|(_, id)| id == command.as_str().as_bytes()) {
-        view.remove(Table::Untold, number)?;
+    match StoredFinal::load(view, command)? {
+        Some(kept) => view.remove(Table::Untold, &kept.number.to_be_bytes()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 fn converse(

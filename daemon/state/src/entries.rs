@@ -84,6 +84,8 @@ pub(crate) struct InboxEntry {
 /// A final result, as it was stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredFinal {
+    /// Its place among all results: a later one has a higher number.
+    pub number: u64,
     /// When it was stored.
     pub at: UnixMs,
     /// Who is to be told.
@@ -99,6 +101,7 @@ pub struct StoredFinal {
 /// What is stored before the payload, on a line of its own.
 #[derive(Debug, Serialize, Deserialize)]
 struct FinalHead {
+    number: u64,
     at: UnixMs,
     source: Source,
     turns: Vec<TurnId>,
@@ -106,7 +109,8 @@ struct FinalHead {
 
 impl StoredFinal {
     pub(crate) fn encode(&self) -> Result<Vec<u8>, TableError> {
-        let head = FinalHead { at: self.at, source: self.source.clone(), turns: self.turns.clone() };
+        let head =
+            FinalHead { number: self.number, at: self.at, source: self.source.clone(), turns: self.turns.clone() };
         Ok([&encode(Table::Finals, &head)?, b"\n".as_slice(), &self.payload].concat())
     }
 
@@ -116,8 +120,8 @@ impl StoredFinal {
         let no_line = || TableError::damaged(Table::Finals, "a final result has no head");
         let (head, payload) = value.split_at(line.ok_or_else(no_line)?);
         let payload = payload.get(1..).unwrap_or_default();
-        let FinalHead { at, source, turns } = decode(Table::Finals, head)?;
-        Ok(Self { at, source, turns, result: decode(Table::Finals, payload)?, payload: payload.to_vec() })
+        let FinalHead { number, at, source, turns } = decode(Table::Finals, head)?;
+        Ok(Self { number, at, source, turns, result: decode(Table::Finals, payload)?, payload: payload.to_vec() })
     }
 
     pub(crate) fn load(view: &View<'_>, id: &CommandId) -> Result<Option<Self>, TableError> {
