@@ -4,7 +4,7 @@ use crate::chat::{ChatFormat, Gemma4, Vocabulary};
 use crate::decoder::Decoder;
 use crate::folder::{ModelFolder, OpenModelError, Variant};
 use crate::generate::{Failure, Generation, Pause, Stage};
-use crate::grammar::{Constraint, Grammars};
+use crate::grammar::{Constraint, Grammars, resolve};
 use crate::interrupt::Interrupt;
 use crate::kv::Slots;
 use crate::language_model::{LanguageModel, Progress};
@@ -203,7 +203,7 @@ impl LanguageModel for Gemma {
         };
         match generation.run(&mut stage, watch, interrupt) {
             Ok(Pause::Ended(stop)) => Ok(Progress::Ended(Generated {
-                writing: self.format.parse(generation.written(), generation.sureness()),
+                writing: resolve(self.format.parse(generation.written(), generation.sureness()), &order.prompt.offer),
                 tokens: generation.written().to_vec(),
                 stop,
                 timings: generation.timings(),
