@@ -13,7 +13,7 @@ async fn a_tool_call_reaches_its_device_and_the_answer_says_what_was_read_back()
 
     assert_eq!(world.home.told_to("ceiling lamp"), [json!({"brightness": 102})]);
     assert_eq!(result.status, Status::Succeeded);
-    assert_eq!(result.speech, "ceiling lamp is at 40 percent.");
+    assert_eq!(result.speech, "Ceiling lamp is at 40 percent.");
     let action = result.actions.first().context("it acted")?;
     assert_eq!(action.devices.first().context("on a device")?.delivery, Delivery::Confirmed);
     assert_eq!(world.client.statuses("dim"), [Status::Accepted, Status::Executing]);
@@ -25,7 +25,7 @@ async fn a_device_that_does_not_answer_is_reported_as_told_and_not_as_done() -> 
     let world = World::example().await?;
     world.home.silence("kitchen light");
     let result = world.client.ask(&Request::call("on", "turn_on", json!({"device": "kitchen light"}))).await?;
-    assert_eq!(result.speech, "kitchen light was told to turn on; it has not answered yet.");
+    assert_eq!(result.speech, "Kitchen light was told to turn on; it has not answered yet.");
     assert_eq!(world.home.told_to("kitchen light"), [json!({"state": "ON"})]);
     Ok(())
 }
@@ -83,7 +83,7 @@ async fn a_call_that_its_schema_or_the_inventory_forbids_touches_nothing() -> an
     let wrong = [
         ("no-tool", "self_destruct", json!({})),
         ("no-device", "turn_on", json!({"device": "sauna"})),
-        ("wrong-kind", "unlock", json!({"device": "tv"})),
+        ("wrong-kind", "open", json!({"device": "tv"})),
         ("out-of-range", "set_level", json!({"device": "tv", "percent": 400})),
         ("no-argument", "set_level", json!({"device": "tv"})),
     ];

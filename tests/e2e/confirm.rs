@@ -19,7 +19,7 @@ async fn a_risky_action_asks_first_and_a_yes_lets_it_go() -> anyhow::Result<()> 
 
     world.client.answer("unlock", true).await?;
     let (_, result) = world.client.result(&sent).await?;
-    assert_eq!((result.status, result.speech.as_str()), (Status::Succeeded, "front door is unlocked."));
+    assert_eq!((result.status, result.speech.as_str()), (Status::Succeeded, "Front door is unlocked."));
     assert_eq!(world.home.told_to("front door"), [json!({"state": "UNLOCK"})]);
     Ok(())
 }
