@@ -5,7 +5,7 @@
 //! the broker forgot the session, acknowledging a command only when the driver says that it is durable, and never
 //! sending again what was in flight when the connection broke.
 //!
-//! Read [`client`] first; [`connection`] holds the loop, [`outbox`] what may wait, [`topics`] the names.
+//! Read `client` first; `connection` holds the loop, `outbox` what may wait, `backoff` when to try again, `topics` the names.
 
 mod backoff;
 pub mod client;
