@@ -24,6 +24,9 @@ use tokio_util::task::TaskTracker;
 /// How long the broker may take to acknowledge a message to a device.
 const BROKER_DEADLINE: Duration = Duration::from_secs(2);
 
+/// An access list of the broker's said no.
+const REFUSED: &str = "the broker does not let hob publish there";
+
 /// Which command each turn serves, for the records of its effects. Kept by the driver.
 #[derive(Debug, Clone, Default)]
 pub struct Serving(Arc<Mutex<BTreeMap<TurnId, CommandId>>>);
@@ -185,12 +188,18 @@ impl House {
             delivery: Delivery::Unknown,
             state: None,
         };
-        if arrived(delivered).await {
-            action.delivery = Delivery::Sent;
-            if let Some(reported) = read_back(reports, before, &action, order.wait_ms).await {
-                action.delivery = Delivery::Confirmed;
-                action.state = Some(reported.state);
+        match fate(delivered).await {
+            Delivered::Acknowledged => {
+                action.delivery = Delivery::Sent;
+                if let Some(reported) = read_back(reports, before, &action, order.wait_ms).await {
+                    action.delivery = Delivery::Confirmed;
+                    action.state = Some(reported.state);
+                }
             }
+            Delivered::Unknown => {}
+            // Nobody has it, so the mark above says too much; the receipt of the call will say that it failed.
+            Delivered::Refused => return Err(DeviceRefusal::Unreachable { reason: REFUSED.to_owned() }),
+            Delivered::NotSent => return Err(away()),
         }
         // The action has happened: when this cannot be written, the mark above still says "perhaps".
         if let Err(reason) = self.write(vec![Record::Sent { call, action: action.clone() }]).await {
@@ -237,7 +246,12 @@ impl House {
             content_type: None,
         };
         let delivered = mqtt.send_once(message).map_err(|error| offline(&error.to_string()))?;
-        if arrived(delivered).await { Ok(()) } else { Err(offline("the broker did not say that it has the message")) }
+        match fate(delivered).await {
+            Delivered::Acknowledged => Ok(()),
+            Delivered::Refused => Err(offline(REFUSED)),
+            Delivered::NotSent => Err(offline("the broker is away")),
+            Delivered::Unknown => Err(offline("the broker did not say that it has the message")),
+        }
     }
 
     /// Makes records durable. The reason why not is for people.
@@ -252,8 +266,12 @@ impl House {
     }
 }
 
-async fn arrived(delivered: oneshot::Receiver<Delivered>) -> bool {
-    matches!(tokio::time::timeout(BROKER_DEADLINE, delivered).await, Ok(Ok(Delivered::Acknowledged)))
+/// What became of a single message. A broker that says nothing in time may have it.
+async fn fate(delivered: oneshot::Receiver<Delivered>) -> Delivered {
+    match tokio::time::timeout(BROKER_DEADLINE, delivered).await {
+        Ok(Ok(delivered)) => delivered,
+        Ok(Err(_)) | Err(_) => Delivered::Unknown,
+    }
 }
 
 /// The report that shows the change, when one comes in time. A report from before the command proves nothing.

@@ -170,7 +170,8 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let mut agent =
         Agent::new(settings.agent.clone(), settings.rule.clone(), offer, Some(about.name.clone()), next_turn);
     model.warm(agent.stable_prompt());
-    let first = restore(&mut agent, &store)?;
+    let whole = !recovered.iter().any(|damage| matches!(damage, Recovered::LostCommits { .. }));
+    let first = restore(&mut agent, &store, whole)?;
 
     let stages = Stages { plugins, writer, store, model, mqtt, topics, devices, states, serving };
     Ok(Built {
@@ -347,7 +348,7 @@ pub fn open_model(settings: &Settings) -> Result<(Gemma, Description), StartErro
     Ok((Gemma::open(&runtime, &model_settings)?, about))
 }
 
-fn restore(agent: &mut Agent, store: &Store) -> Result<Decisions, ReadStateError> {
+fn restore(agent: &mut Agent, store: &Store, whole: bool) -> Result<Decisions, ReadStateError> {
     let conversations = store.conversations()?;
     let conversations = conversations.into_iter().map(|kept| (kept.id, kept.messages, kept.at)).collect();
     let unfinished = store.unfinished()?.into_iter().map(|left| Unfinished {
@@ -355,7 +356,7 @@ fn restore(agent: &mut Agent, store: &Store) -> Result<Decisions, ReadStateError
         turn: left.turn,
         calls: left.calls.into_iter().map(unfinished_call).collect(),
     });
-    Ok(agent.restore(now(), conversations, unfinished.collect()))
+    Ok(agent.restore(now(), whole, conversations, unfinished.collect()))
 }
 
 fn unfinished_call(call: hob_state::UnfinishedCall) -> UnfinishedCall {

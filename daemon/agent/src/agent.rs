@@ -69,10 +69,12 @@ impl Agent {
     }
 
     /// Takes up what was left over when hob went away: conversations, and commands without a final result. Those that
-    /// may be begun anew are; the others end with what is known of them.
+    /// may be begun anew are; the others end with what is known of them. When the record is `whole` no more, nothing
+    /// that looks unbegun can be trusted to be so, and none is begun anew.
     pub fn restore(
         &mut self,
         at: UnixMs,
+        whole: bool,
         conversations: Vec<(ConversationId, Vec<Message>, UnixMs)>,
         unfinished: Vec<Unfinished>,
     ) -> Decisions {
@@ -81,7 +83,7 @@ impl Agent {
             self.conversations.insert(id, Conversation { messages, at: when });
         }
         for left in unfinished {
-            if left.can_begin_anew() {
+            if whole && left.can_begin_anew() {
                 self.backlog.push_back(left.command);
             } else {
                 self.end_interrupted(at, left, &mut out);

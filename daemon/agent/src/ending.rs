@@ -91,7 +91,10 @@ impl Agent {
         let mut result = CommandResult {
             id: left.command.id.clone(),
             status: Status::Failed,
-            speech: reply::compose(&self.offer, &receipts, ""),
+            speech: match reply::compose(&self.offer, &receipts, "") {
+                told if told.is_empty() => format!("That did not work: {message}."),
+                told => told,
+            },
             actions: receipts.iter().map(reply::report).collect(),
             error: Some(error("interrupted", message)),
             timings: Timings::default(),

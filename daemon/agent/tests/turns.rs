@@ -172,12 +172,31 @@ fn after_a_crash_only_what_may_happen_twice_is_begun_anew() {
             actions: Vec::new(),
         }],
     };
-    let restored = agent.restore(UnixMs(9), Vec::new(), vec![left("a", "toggle", false), left("b", "turn_on", true)]);
+    let restored =
+        agent.restore(UnixMs(9), true, Vec::new(), vec![left("a", "toggle", false), left("b", "turn_on", true)]);
     assert_snapshot!(lines(&restored), @r#"
     finish a Failed [interrupted] "I cannot tell whether this happened: toggle lamp."
     tell Thinking
     generate turn-0 CallsOrText
     "#);
+}
+
+#[test]
+fn after_a_damaged_record_nothing_is_begun_anew() {
+    let mut agent = agent(json!([]));
+    let left = Unfinished { command: text("a"), turn: None, calls: Vec::new() };
+    let restored = agent.restore(UnixMs(9), false, Vec::new(), vec![left]);
+    assert_snapshot!(lines(&restored), @r#"finish a Failed [interrupted] "That did not work: hob was interrupted while it acted, and does not act twice.""#);
+}
+
+#[test]
+fn a_call_to_a_device_of_the_wrong_kind_touches_nothing() {
+    let mut agent = agent(json!([]));
+    let ask = Ask::Call {
+        tool: ToolName::lossy("turn_on"),
+        args: json!({"device": "front door"}).as_object().unwrap().clone(),
+    };
+    assert_snapshot!(lines(&agent.step(happened(1, command("a", ask)))), @r#"finish a Failed [tool] "That did not work: turn_on takes no lock.""#);
 }
 
 #[test]
