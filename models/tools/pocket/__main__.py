@@ -87,7 +87,7 @@ def add_tokenizer(commands) -> None:
 
 
 def add_train(commands) -> None:
-    from .train import Plan
+    from .plan import Plan
 
     command = commands.add_parser(
         "train", help="train the model", epilog="example: nice -n 5 python -m pocket train --work work --minutes 72"

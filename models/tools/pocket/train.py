@@ -10,7 +10,7 @@ import math
 import signal
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
@@ -21,39 +21,13 @@ from . import folder
 from .batches import Batch, Encoder, loss, make_batch
 from .model import Pocket, Shape
 from .optimizer import Optimizer
+from .plan import Plan
 from .sessions import training_session
 from .team import Team, run_team
 
 CHECKPOINT_SECONDS = 120
 REPORT_SECONDS = 60
 WARM_UP_STEPS = 80
-
-
-@dataclass
-class Plan:
-    """What a run is made of. Shares are of its time."""
-
-    minutes: float = 72
-    seed: int = 1
-    undeclared: float = 0.3
-    """Stage one: no tools in the prompt, which is twice as fast."""
-    hold: float = 0.4
-    """Until here at full rates, then a cosine down."""
-    declared_scale: float = 0.6
-    """Rates with declared tools, beside the schedule."""
-    houses: int = 1
-    """In each process and step."""
-    talks: int = 18
-    talks_declared: int = 22
-    invented: float = 0.35
-    """Share of houses with tools that nobody ships, in stage two."""
-    reply: float = 0.3
-    """Share of conversations that go on after the tool's answer."""
-    tail: float = 4
-    """Minutes of the rest of the schedule once the end was asked for."""
-    processes: int = 2
-    threads: int = 1
-    """Of each process."""
 
 
 def scale_at(progress: float, plan: Plan) -> float:
