@@ -106,6 +106,7 @@ fn settings_text(port: u16, folder: &Path) -> String {
     format!(
         "listener {port} 127.0.0.1\n\
          allow_anonymous true\n\
+         set_tcp_nodelay true\n\
          user root\n\
          persistence true\n\
          persistence_location {}/\n\

@@ -147,6 +147,12 @@ impl Daemon {
         status.with_context(|| self.last_lines())
     }
 
+    /// Its process id, while it runs.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        self.child.as_ref().map(Child::id)
+    }
+
     /// Sends it a signal.
     ///
     /// # Errors

@@ -40,6 +40,9 @@ impl Link {
         on: impl FnMut(&AsyncClient, Heard) + Send + 'static,
     ) -> anyhow::Result<Self> {
         let mut options = MqttOptions::new(name, "127.0.0.1", port);
+        let mut network = options.network_options();
+        network.set_tcp_nodelay(true);
+        options.set_network_options(network);
         options.set_keep_alive(Duration::from_secs(30)).set_clean_start(true);
         options.set_max_packet_size(Some(4 * 1024 * 1024));
         let (client, events) = AsyncClient::new(options, REQUESTS);
