@@ -125,7 +125,7 @@ fn succeeded(shown: &Shown) -> Option<String> {
 }
 
 fn said(shown: &Shown, word: &str) -> Option<String> {
-    let missing = !shown.result.speech.contains(word);
+    let missing = !shown.result.speech.to_lowercase().contains(word);
     missing.then(|| format!("the answer should name \"{word}\"")).or_else(|| succeeded(shown))
 }
 
@@ -134,11 +134,17 @@ fn returned(shown: &Shown, tool: &str) -> Option<String> {
     (!done).then(|| format!("{tool} should have been called"))
 }
 
+/// Nothing happened: hob said so in words, or it asked and was told no.
 fn nothing_done(shown: &Shown) -> Option<String> {
-    let acted = shown.result.actions.iter().find(|action| action.outcome == "returned");
-    match acted {
-        Some(action) => Some(format!("{} should not have been called", action.tool)),
-        None if shown.result.speech.is_empty() => Some("it should have said something".to_owned()),
-        None => only_told(shown, &[]),
+    if let Some(told) = shown.told.first() {
+        return Some(format!("{} should not have been told {}", told.device, told.payload));
     }
+    if let Some(action) = shown.result.actions.iter().find(|action| action.outcome == "returned") {
+        return Some(format!("{} should not have been called", action.tool));
+    }
+    let answered = match (shown.result.status, &shown.question) {
+        (Status::Denied, Some(_)) => true,
+        _ => shown.result.status == Status::Succeeded && !shown.result.speech.is_empty(),
+    };
+    (!answered).then(|| format!("it ended as {:?}: {}", shown.result.status, shown.result.speech))
 }
