@@ -81,7 +81,7 @@ pub struct Arrived {
     pub retained: bool,
     /// Whether the broker says that it may have sent it before.
     pub repeated: bool,
-    /// Its number in this session.
+    /// Its packet number, which means something only together with the MQTT session.
     pub packet: u16,
     /// Seconds for which it is worth acting on, what it waited at the broker taken off.
     pub expires_in_s: Option<u32>,

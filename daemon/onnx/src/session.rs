@@ -122,7 +122,7 @@ impl Session {
         &self.outputs
     }
 
-    /// A handle that ends runs of this session; see [`Stop`].
+    /// A handle that ends runs of this graph; see [`Stop`].
     ///
     /// # Errors
     /// [`RunError::Failed`] when there is no memory for it.

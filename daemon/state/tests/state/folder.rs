@@ -106,7 +106,11 @@ fn a_folder_of_format_1_is_read() {
     for name in ["conf", "db", "mark"] {
         fs::copy(Path::new(OLD).join(name), folder.join(name)).unwrap();
     }
-    let store = open(&folder);
+    holds_the_old_house(&folder);
+}
+
+fn holds_the_old_house(folder: &Path) {
+    let store = open(folder);
     let left = store.unfinished().unwrap();
     assert_eq!(left.iter().map(|left| left.command.id.as_str()).collect::<Vec<_>>(), ["open"]);
     assert_eq!(left[0].calls[0].actions, [action(hob_events::Delivery::Unknown)]);
@@ -117,11 +121,12 @@ fn a_folder_of_format_1_is_read() {
     assert_eq!(store.next_turn().unwrap().0, 6);
 }
 
-/// Run once, by hand, when a format is new: `cargo test -p hob-state -- --ignored writes_the_fixture`.
+/// What the fixture was made of, written today, reads the same. When a format is new, `HOB_STATE_FIXTURE=<folder>` keeps
+/// what is written here as the fixture of that format.
 #[test]
-#[ignore = "writes into the source tree"]
-fn writes_the_fixture() {
-    fs::create_dir(OLD).unwrap();
+fn the_fixture_can_be_made_again() {
+    let home = tempfile::tempdir().unwrap();
+    let folder = std::env::var_os("HOB_STATE_FIXTURE").map_or_else(|| home.path().join("state"), Into::into);
     let steps = vec![
         audit("started"),
         accepted("done"),
@@ -134,5 +139,6 @@ fn writes_the_fixture() {
         sending("open", call(5, 0)),
         audit("stopped"),
     ];
-    write(Path::new(OLD), steps);
+    write(&folder, steps);
+    holds_the_old_house(&folder);
 }
