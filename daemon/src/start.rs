@@ -10,8 +10,7 @@ use crate::house::{House, Serving};
 use crate::service;
 use crate::settings::Settings;
 use crate::supervisor::{Stopped, Supervisor};
-use hob_agent::restore::UnfinishedCall;
-use hob_agent::{Agent, Decisions, Unfinished};
+use hob_agent::{Agent, Decisions};
 use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
 use hob_events::Offer;
 use hob_model::{
@@ -351,17 +350,7 @@ pub fn open_model(settings: &Settings) -> Result<(Gemma, Description), StartErro
 fn restore(agent: &mut Agent, store: &Store, whole: bool) -> Result<Decisions, ReadStateError> {
     let conversations = store.conversations()?;
     let conversations = conversations.into_iter().map(|kept| (kept.id, kept.messages, kept.at)).collect();
-    let unfinished = store.unfinished()?.into_iter().map(|left| Unfinished {
-        command: left.command,
-        turn: left.turn,
-        calls: left.calls.into_iter().map(unfinished_call).collect(),
-    });
-    Ok(agent.restore(now(), whole, conversations, unfinished.collect()))
-}
-
-fn unfinished_call(call: hob_state::UnfinishedCall) -> UnfinishedCall {
-    let hob_state::UnfinishedCall { id, tool, args, idempotent, receipt, actions } = call;
-    UnfinishedCall { id, tool, args, idempotent, receipt, actions }
+    Ok(agent.restore(now(), whole, conversations, store.unfinished()?))
 }
 
 // ---- settings, as each stage wants them -----------------------------------------------------------------------

@@ -7,7 +7,6 @@ use crate::calls::receipt_of;
 use crate::ending::Ending;
 use crate::prompt::{system_text, user_text};
 use crate::reply;
-use crate::restore::Unfinished;
 use crate::rules::{RuleAction, Rules};
 use crate::settings::AgentSettings;
 use crate::step::{Decisions, Effect, Input, Step};
@@ -15,7 +14,7 @@ use crate::turn::{Stage, Turn, to_ms};
 use hob_events::{
     Allowed, Ask, AuditEntry, AuditKind, Command, CommandId, Confidence, ConversationId, EventKind, GenerateFailure,
     GenerateOrder, Generated, Message, Offer, Outcome, Priority, Prompt, Record, Source, Status, StatusUpdate, Trust,
-    TurnId, UnixMs, WrittenCall,
+    TurnId, Unfinished, UnixMs, WrittenCall,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

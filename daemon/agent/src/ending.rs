@@ -2,11 +2,11 @@
 
 use crate::agent::{Agent, Conversation, audit};
 use crate::reply;
-use crate::restore::Unfinished;
 use crate::step::{Decisions, Effect};
 use crate::turn::{Turn, to_ms};
 use hob_events::{
-    AuditKind, Command, CommandResult, ErrorReport, Message, Outcome, Receipt, Record, Source, Status, Timings, UnixMs,
+    AuditKind, Command, CommandResult, ErrorReport, Message, Outcome, Receipt, Record, Source, Status, Timings,
+    Unfinished, UnixMs,
 };
 
 /// How a turn ends.

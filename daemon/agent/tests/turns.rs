@@ -2,8 +2,10 @@
 
 mod house;
 
-use hob_agent::{Input, Step, Unfinished};
-use hob_events::{Ask, CommandId, GenerateFailure, Outcome, Record, Source, ToolName, TurnId, UnixMs};
+use hob_agent::{Input, Step};
+use hob_events::{
+    Ask, CommandId, GenerateFailure, Outcome, Record, Source, ToolName, TurnId, Unfinished, UnfinishedCall, UnixMs,
+};
 use house::*;
 use insta::assert_snapshot;
 use serde_json::json;
@@ -163,7 +165,7 @@ fn after_a_crash_only_what_may_happen_twice_is_begun_anew() {
     let left = |id: &str, tool: &str, idempotent| Unfinished {
         command: text(id),
         turn: Some(TurnId(7)),
-        calls: vec![hob_agent::restore::UnfinishedCall {
+        calls: vec![UnfinishedCall {
             id: hob_events::CallId { turn: TurnId(7), index: 0 },
             tool: ToolName::new(tool).unwrap(),
             args: json!({"device": "lamp"}).as_object().unwrap().clone(),

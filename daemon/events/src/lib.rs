@@ -14,6 +14,7 @@ pub mod result;
 pub mod tool;
 pub mod topic;
 pub mod trust;
+pub mod unfinished;
 
 pub use command::{Ask, Command, CommandDraft, CommandLimits, MalformedCommand, Source, parse_command};
 pub use conversation::{
@@ -28,3 +29,4 @@ pub use result::{ActionReport, CommandResult, ErrorReport, Status, StatusUpdate,
 pub use tool::{Confidence, Effects, Offer, Outcome, Permit, Receipt, Replies, ToolCall, ToolSpec, WrittenCall};
 pub use topic::{InvalidTopic, TopicFilter};
 pub use trust::{Risk, Trust};
+pub use unfinished::{Unfinished, UnfinishedCall};

@@ -26,5 +26,5 @@ pub use entries::StoredFinal;
 pub use kv::{KvChange, KvQuota, KvUsage};
 pub use limits::{Bound, StateLimits};
 pub use open::{OpenStoreError, Opened, Recovered};
-pub use read::{ReadStateError, Store, StoredConversation, StoredReceipt, Unfinished, UnfinishedCall};
+pub use read::{ReadStateError, Store, StoredConversation, StoredReceipt};
 pub use writer::{CommitError, Done, StateWriter, TryCommitError};

@@ -10,10 +10,9 @@ use crate::kv::{self, KvUsage};
 use crate::limits::StateLimits;
 use crate::tables::{Table, TableError, Tables, View};
 use hob_events::{
-    CallId, Command, CommandId, ConversationId, Delivery, DeviceAction, Message, PluginName, Receipt, Record, ToolName,
-    TurnId, UnixMs,
+    CallId, Command, CommandId, ConversationId, Delivery, DeviceAction, Message, PluginName, Receipt, Record, TurnId,
+    Unfinished, UnfinishedCall, UnixMs,
 };
-use serde_json::{Map, Value};
 use std::sync::Arc;
 
 /// The state of one hob, open and locked to this process. Cheap to clone, readable from any thread.
@@ -45,35 +44,6 @@ impl From<TableError> for ReadStateError {
     fn from(error: TableError) -> Self {
         Self { reason: error.to_string() }
     }
-}
-
-/// A command without a final result, with everything that is known of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Unfinished {
-    /// The command.
-    pub command: Command,
-    /// The last turn that began for it.
-    pub turn: Option<TurnId>,
-    /// Calls that were about to run, of all its turns, in order.
-    pub calls: Vec<UnfinishedCall>,
-}
-
-/// A call that may have run.
-#[derive(Debug, Clone, PartialEq)]
-pub struct UnfinishedCall {
-    /// Which call.
-    pub id: CallId,
-    /// The tool.
-    pub tool: ToolName,
-    /// Its arguments.
-    pub args: Map<String, Value>,
-    /// Whether running it again does no more than running it once.
-    pub idempotent: bool,
-    /// How it ended, when that is known.
-    pub receipt: Option<Receipt>,
-    /// Device actions that were about to leave, in order; of those that nothing more is known of, the delivery is
-    /// `unknown`.
-    pub actions: Vec<DeviceAction>,
 }
 
 /// A conversation as it stands.

@@ -1,6 +1,9 @@
-//! What becomes of commands that hob had accepted and not finished when it went away.
+//! What is known of commands that hob had accepted and not finished when it went away.
 
-use hob_events::{CallId, Command, DeviceAction, Receipt, ToolName, TurnId};
+use crate::command::Command;
+use crate::device::DeviceAction;
+use crate::ids::{CallId, ToolName, TurnId};
+use crate::tool::Receipt;
 use serde_json::{Map, Value};
 
 /// A command whose inbox entry is still open, with everything that is known of it.
