@@ -3,7 +3,7 @@ right one exactly when every step of it is."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +22,6 @@ class Score:
     count: int = 0
     free: int = 0
     constrained: int = 0
-    words_right: Counter = field(default_factory=Counter)
     by_sort: dict[str, list[bool]] = field(default_factory=lambda: defaultdict(list))
     wrong: list[tuple[str, str]] = field(default_factory=list)
 
@@ -41,7 +40,8 @@ def score_session(model: Pocket, encoder: Encoder, session: Session, score: Scor
             turn = session.talks[number][-1]
             kept = part.labels[row] != IGNORED
             wanted, scores = part.labels[row][kept].tolist(), logits[row][kept]
-            free = scores.argmax(-1).tolist() == wanted
+            best = scores.argmax(-1).tolist()
+            free = best == wanted if turn.calls else best[0] != grammar.call  # any words refuse
             constrained = free if not turn.calls else holds(grammar, wanted, scores)
             score.count, score.free, score.constrained = (
                 score.count + 1,
@@ -50,7 +50,7 @@ def score_session(model: Pocket, encoder: Encoder, session: Session, score: Scor
             )
             score.by_sort[turn.sort].append(constrained)
             if not constrained:
-                guess = encoder.tokenizer.decode(scores.argmax(-1).tolist(), skip_special_tokens=False)
+                guess = encoder.tokenizer.decode(best, skip_special_tokens=False)
                 score.wrong.append((f"({turn.area}) {turn.text}", guess))
 
 

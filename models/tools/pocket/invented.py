@@ -488,7 +488,8 @@ def make_toolset(
             if families is not None:
                 tool = from_family(rng, present, families, evaluation)
             else:
-                tool = from_family(rng, present) if rng.random() < 0.3 else from_words(rng, present, evaluation)
+                known = not evaluation and rng.random() < 0.3
+                tool = from_family(rng, present) if known else from_words(rng, present, evaluation)
         except Unfit:
             continue
         if tool.name not in taken:
