@@ -174,7 +174,10 @@ impl Driver {
     ) {
         // Two with one id raced for the inbox: the first is worked on, and its result answers both.
         if let CommitError::AlreadyKnown { command: known } = &error {
-            self.answer_again(known, &command.source);
+            match follower {
+                Some(follower) => self.followers.add(known.clone(), follower),
+                None => self.answer_again(known, &command.source),
+            }
         } else {
             let error = RefuseCommandError::State { reason: error.to_string() };
             tracing::error!(%error, command = %command.id, "not accepted");

@@ -120,8 +120,18 @@ pub(crate) fn to_ms(ms: u64) -> f64 {
     ms as f64
 }
 
+/// Bytes of a result that the model reads, as JSON: some 2,000 tokens. A plugin may return 256 KiB, which would push
+/// everything else out of the context, and out of what a conversation may weigh on disk.
+const READABLE_BYTES: usize = 8 * 1024;
+
 /// What the model reads as the answer to its call.
 fn response_value(outcome: &Outcome) -> Value {
+    if let Outcome::Returned { value } = outcome {
+        let bytes = value.to_string().len();
+        if bytes > READABLE_BYTES {
+            return json!({ "error": format!("the result has {bytes} bytes, which is too much to read") });
+        }
+    }
     match outcome {
         Outcome::Returned { value: Value::Object(fields) } => Value::Object(fields.clone()),
         Outcome::Returned { value } => json!({ "value": value }),
@@ -140,5 +150,17 @@ pub(crate) fn append_sentence(text: &mut String, sentence: &str) {
             text.push(' ');
         }
         text.push_str(sentence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_result_that_would_fill_the_context_is_not_read_out() {
+        let read = |length: usize| response_value(&Outcome::Returned { value: json!({ "text": "x".repeat(length) }) });
+        assert_eq!(read(10), json!({ "text": "x".repeat(10) }));
+        assert!(read(READABLE_BYTES).to_string().contains("too much to read"));
     }
 }
