@@ -59,6 +59,8 @@ test-kill: ## thirty kill -9 under load: nothing lost, nothing sent twice, the a
 
 test-systemd: ## boot a small Debian with hob installed: ready, watched, restarted, without loss
 	@$(SETUP) rust packages wasm onnxruntime boot
+	scripts/build-plugins.sh
+	cargo build --quiet --locked -p hob
 	scripts/test-systemd.sh
 
 bench: ## measure the hot paths

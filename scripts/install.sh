@@ -4,6 +4,8 @@
 #   scripts/install.sh DESTDIR PREFIX SYSCONFDIR LOCALSTATEDIR LIBRARY
 #   scripts/install.sh --remove DESTDIR PREFIX SYSCONFDIR LOCALSTATEDIR
 #
+# BINARY and MODEL in the environment name others than target/release/hob and models/pocket.
+#
 # Settings, inventory and grants that are there already are the owner's: they are kept, and so is the state.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -25,10 +27,11 @@ fi
 # keep MODE FILE TARGET: copies a file that the owner may change, unless it is there already.
 keep() { [ -e "$3" ] || install -Dm"$1" "$2" "$3"; }
 
-install -Dm755 target/release/hob "$program"
+install -Dm755 "${BINARY:-target/release/hob}" "$program"
 install -Dm644 "$5" "$library/$(basename "$5")"
 install -d "$model/models"
-cp -R models/pocket "$model/models/"
+rm -rf "$model/models/pocket"
+cp -R "${MODEL:-models/pocket}" "$model/models/pocket"
 install -Dm644 -t "$docs" README.md LICENSE configs/hob.toml configs/devices.toml
 
 keep 640 configs/hob.toml "$etc/hob.toml"
