@@ -36,11 +36,12 @@ plugins: ## build the shipped plugins into target/plugins
 	@$(SETUP) rust packages wasm
 	scripts/build-plugins.sh
 
+# MODEL=folder shows another model of the same layout.
 demo: ## a house, a broker, and hob in it: a dozen commands and what became of each
 	@$(SETUP) rust packages wasm onnxruntime
 	scripts/build-plugins.sh
-	cargo build --quiet --locked -p hob -p e2e --bins
-	target/debug/demo
+	cargo build --locked -p hob -p e2e --bins
+	$(if $(MODEL),HOB_MODEL__FOLDER="$(abspath $(MODEL))") target/debug/demo
 
 run: ## run hob here with settings of your own: make run CONFIG=path/to/hob.toml
 	@$(SETUP) rust packages onnxruntime

@@ -35,10 +35,12 @@ async fn play(paper: &Paper) -> anyhow::Result<bool> {
     let broker = Broker::start().await?;
     let home = Home::start(broker.port(), &house).await?;
     let client = Client::connect(broker.port(), NODE, "demo-client").await?;
-    let mut hob = Daemon::prepare(broker.port(), NODE, &house, Places::pocket()?)?;
+    let places = Places::pocket()?;
+    let model = places.model.clone();
+    let mut hob = Daemon::prepare(broker.port(), NODE, &house, places)?;
     let began = Instant::now();
     hob.start(&client).await?;
-    paper.opening(broker.port(), began.elapsed());
+    paper.opening(broker.port(), &model, began.elapsed());
 
     let mut seen = Vec::new();
     for (number, scene) in (1..).zip(scenes()) {

@@ -4,6 +4,7 @@ use crate::Shown;
 use hob_events::{ActionReport, CommandResult, Delivery, Timings};
 use serde_json::Value;
 use std::io::{IsTerminal, Write, stdout};
+use std::path::Path;
 use std::time::Duration;
 
 /// Where the demo is written.
@@ -30,8 +31,9 @@ impl Paper {
         self.line(&format!("     {} {text}", self.paint("2", &format!("{word:<7}"))));
     }
 
-    pub(crate) fn opening(&self, port: u16, ready: Duration) {
-        self.line(&format!("hob in a small house: mosquitto on port {port}, 11 devices, the model models/pocket"));
+    pub(crate) fn opening(&self, port: u16, model: &Path, ready: Duration) {
+        let model = model.file_name().unwrap_or_default().to_string_lossy();
+        self.line(&format!("hob in a small house: 11 devices, mosquitto on port {port}, the model {model}"));
         self.line(&format!("ready after {:.1} s; each command goes to hob/demo/command\n", ready.as_secs_f64()));
     }
 

@@ -33,12 +33,13 @@ impl Places {
         Self::with_model(repository().join("tests/fixtures/tiny"))
     }
 
-    /// The shipped plugins with the shipped model.
+    /// The shipped plugins with the shipped model, or the one that `HOB_MODEL__FOLDER` names, as for hob itself.
     ///
     /// # Errors
     /// When something was not built yet: says what to run.
     pub fn pocket() -> anyhow::Result<Self> {
-        Self::with_model(repository().join("models/pocket"))
+        let named = std::env::var_os("HOB_MODEL__FOLDER").map(PathBuf::from);
+        Self::with_model(named.unwrap_or_else(|| repository().join("models/pocket")))
     }
 
     /// The same with one more plugin.
