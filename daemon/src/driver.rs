@@ -26,6 +26,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, Span};
 
 /// What stages may have told and the driver not yet heard: the commits under way (below), a report for each generation,
 /// and a stream of words. Stages wait when it is full; the driver never does.
@@ -137,6 +138,8 @@ pub struct Driver {
     next_commit: u64,
     calls: JoinSet<CallEnded>,
     running: HashMap<Id, ToolCall>,
+    /// One for each turn under way: what its tools log is found under it.
+    spans: HashMap<CommandId, Span>,
 }
 
 /// The ends from which the driver hears.
@@ -175,6 +178,7 @@ impl Driver {
             next_commit: 0,
             calls: JoinSet::new(),
             running: HashMap::new(),
+            spans: HashMap::new(),
         }
     }
 
@@ -223,6 +227,12 @@ impl Driver {
         let Decisions { records, effects } = decisions;
         if records.is_empty() && effects.is_empty() {
             return Ok(());
+        }
+        for record in &records {
+            if let Record::Began { command, turn } = record {
+                self.stages.serving.begins(*turn, command.clone());
+                self.spans.insert(command.clone(), tracing::info_span!("turn", %turn, %command));
+            }
         }
         self.commit(records, Then::Release(effects))
     }
@@ -294,10 +304,10 @@ impl Driver {
                 Ok(())
             }
             Effect::Call { call, command } => {
-                self.stages.serving.begins(call.id.turn, command);
+                let span = self.spans.get(&command).cloned().unwrap_or_else(Span::none);
                 let plugins = self.stages.plugins.clone();
                 let ordered = call.clone();
-                let handle = self.calls.spawn(async move { plugins.call(&ordered).await });
+                let handle = self.calls.spawn(async move { plugins.call(&ordered).await }.instrument(span));
                 self.running.insert(handle.id(), call);
                 Ok(())
             }
@@ -305,7 +315,10 @@ impl Driver {
                 self.tell_status(&update, &source);
                 Ok(())
             }
-            Effect::Finish { result, source } => self.tell_final(&result, &source),
+            Effect::Finish { result, source } => {
+                let span = self.spans.remove(&result.id).unwrap_or_else(Span::none);
+                span.in_scope(|| self.tell_final(&result, &source))
+            }
         }
     }
 
