@@ -35,6 +35,9 @@ pub const TOLD: usize = 1024;
 /// Commits handed to the writer at a time; it holds 256, shared with plugins' effects.
 const COMMITS_AT_ONCE: usize = 64;
 
+/// Commits that wait when the broker is not heard any more until the disk has caught up.
+const COMMITS_BEHIND: usize = 256;
+
 /// Commits that may wait for their turn. Only a disk that has stopped can bring them there.
 const COMMITS_WAITING: usize = 4096;
 
@@ -130,6 +133,8 @@ pub struct Driver {
     pub(crate) started: UnixMs,
     /// Numbers the commands that came without an id.
     pub(crate) unnamed: u64,
+    /// Stored results found no room in the queue to the broker: they are told as it empties.
+    pub(crate) more_untold: bool,
     back: mpsc::Sender<Told>,
     /// Decided, waiting for the writer.
     commits: VecDeque<(Vec<Record>, Then)>,
@@ -172,6 +177,7 @@ impl Driver {
             accepting: Vec::new(),
             started: now(),
             unnamed: 0,
+            more_untold: false,
             back,
             commits: VecDeque::new(),
             under_way: HashMap::new(),
@@ -203,8 +209,9 @@ impl Driver {
                 Some(told) = ears.told.recv() => self.hear(told)?,
                 Some(ended) = self.calls.join_next_with_id() => self.call_ended(ended)?,
                 _ = beat.tick() => heartbeat(),
-                Some(event) = ears.mqtt.recv() => self.hear_broker(event)?,
                 Some(request) = ears.doors.recv() => self.hear_door(request)?,
+                // A flood waits at the broker while the disk is behind.
+                Some(event) = ears.mqtt.recv(), if self.commits.len() < COMMITS_BEHIND => self.hear_broker(event)?,
                 () = tokio::time::sleep(wake) => self.tell_agent(Input::Wake)?,
             }
         }
@@ -354,7 +361,13 @@ impl Driver {
             MqttEvent::Disconnected { .. } => Ok(()),
             MqttEvent::Command(arrived) => self.arrived(arrived),
             MqttEvent::Answer { command, arrived } => self.answer(command, arrived),
-            MqttEvent::Told { command } => self.commit(vec![Record::Told { command }], Then::Release(Vec::new())),
+            MqttEvent::Told { command } => {
+                self.commit(vec![Record::Told { command }], Then::Release(Vec::new()))?;
+                if self.more_untold {
+                    self.tell_untold();
+                }
+                Ok(())
+            }
             MqttEvent::Message { topic, payload, retained } => self.message(topic, &payload, retained),
         }
     }

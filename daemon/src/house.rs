@@ -213,7 +213,12 @@ impl House {
         let Some((device, Reach { command_topic, .. })) = self.devices.find(&order.device) else {
             return Err(DeviceRefusal::Unknown { device: order.device.clone() });
         };
-        if device.risk > order.caller.permit.risk {
+        let permit = &order.caller.permit;
+        if permit.devices.as_ref().is_some_and(|named| !named.contains(&device.name)) {
+            let reason = format!("{} is not what this call was allowed to touch", device.name);
+            return Err(DeviceRefusal::Denied { reason });
+        }
+        if device.risk > permit.risk {
             let reason = format!("{} is riskier than this call was allowed to touch", device.name);
             return Err(DeviceRefusal::Denied { reason });
         }
@@ -282,8 +287,8 @@ async fn read_back(
     wait_ms: u32,
 ) -> Option<Reported> {
     let mut reports = reports?;
-    let shown =
-        reports.wait_for(|reported| reported.count > before && zigbee2mqtt::shows(&reported.state, &action.change));
+    let fresh = |reported: &Reported| action.change.keys().all(|field| reported.told_after(field, before));
+    let shown = reports.wait_for(|reported| fresh(reported) && zigbee2mqtt::shows(&reported.state, &action.change));
     let shown = tokio::time::timeout(Duration::from_millis(wait_ms.into()), shown).await;
     shown.ok()?.ok().map(|reported| reported.clone())
 }

@@ -2,16 +2,22 @@
 
 use crate::clock::now;
 use crate::driver::{Accepting, Driver, DriverError, Then};
-use hob_agent::{Input, source_word};
+use hob_agent::{Answer, Input, source_word};
 use hob_doors::{DoorRequest, Reply, Request};
 use hob_events::{
     Ask, AuditEntry, AuditKind, Command, CommandDraft, CommandId, CommandResult, ErrorReport, Event, EventKind,
-    MalformedCommand, Record, Source, Status, StatusUpdate, Timings, Trust, UnixMs, parse_command,
+    MalformedCommand, Record, Source, Status, StatusUpdate, Timings, TopicFilter, Trust, UnixMs, parse_command,
 };
 use hob_mqtt::Arrived;
 use hob_state::CommitError;
 use serde_json::Value;
 use tokio::sync::mpsc;
+
+/// What the names begin with that hob gives. A sender that took one ahead of time would stand in its way.
+const OWN_PREFIXES: &[&str] = &["rule-", "mqtt-", "socket-", "refused-"];
+
+/// How long after it was accepted a message may come again by itself: longer than hob takes to be back after a crash.
+const REDELIVERED_WITHIN_MS: u64 = 10 * 60 * 1000;
 
 /// Why a command was not accepted. The sender is told; nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +25,9 @@ pub enum RefuseCommandError {
     /// The payload is none.
     #[error(transparent)]
     Malformed(#[from] MalformedCommand),
+    /// The name is of the kind that hob gives.
+    #[error("an id must not begin with \"{0}\": hob names its own commands so")]
+    Reserved(&'static str),
     /// The broker had kept it: it may be days old, and every restart would run it again.
     #[error("a retained command is not run: send it without retain")]
     Retained,
@@ -42,6 +51,7 @@ impl RefuseCommandError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Malformed(error) => error.code(),
+            Self::Reserved(_) => "invalid",
             Self::Retained => "retained",
             Self::Busy { .. } => "busy",
             Self::State { .. } => "state",
@@ -53,15 +63,12 @@ impl Driver {
     /// A payload came on the command topic.
     pub(crate) fn arrived(&mut self, arrived: Arrived) -> Result<(), DriverError> {
         let source = Source::Mqtt {
-            response_topic: arrived.response_topic.clone(),
+            response_topic: arrived.response_topic.clone().filter(|topic| self.may_answer_on(topic)),
             correlation: arrived.correlation.as_ref().map(|bytes| bytes.to_vec()),
         };
-        let fingerprint = format!("mqtt-{}-{:08x}", arrived.packet, crc(&arrived.payload));
-        let draft = if arrived.retained {
-            Err(RefuseCommandError::Retained)
-        } else {
-            parse_command(&arrived.payload, self.limits).map_err(RefuseCommandError::from)
-        };
+        let content = format!("{:08x}", short_hash(&arrived.payload));
+        let fingerprint = format!("mqtt-{}-{content}", arrived.packet);
+        let draft = if arrived.retained { Err(RefuseCommandError::Retained) } else { self.read(&arrived.payload) };
         let draft = match draft {
             Ok(draft) => draft,
             Err(error) => {
@@ -70,7 +77,8 @@ impl Driver {
                 return Ok(());
             }
         };
-        if let Some(known) = self.known(&draft, &source, arrived.repeated.then_some(fingerprint.as_str())) {
+        let same = Sameness { content: &content, again: arrived.repeated.then_some(fingerprint.as_str()) };
+        if let Some(known) = self.known(&draft, &source, Some(same)) {
             self.answer_again(&known, &source);
             self.acknowledge(arrived);
             return Ok(());
@@ -100,9 +108,9 @@ impl Driver {
             replies.try_send(Reply::error(error.code(), &error)).ok();
             Ok(())
         };
-        let draft = match parse_command(&bytes, self.limits) {
+        let draft = match self.read(&bytes) {
             Ok(draft) => draft,
-            Err(error) => return refuse(error.into()),
+            Err(error) => return refuse(error),
         };
         let source = Source::Socket { uid };
         if let Some(known) = self.known(&draft, &source, None) {
@@ -159,7 +167,7 @@ impl Driver {
             follower.try_send(Reply::Accepted { id: command.id.clone() }).ok();
             self.followers.add(command.id.clone(), follower);
         }
-        let update = StatusUpdate { id: command.id.clone(), status: Status::Accepted, question: None };
+        let update = StatusUpdate { id: command.id.clone(), status: Status::Accepted, question: None, number: None };
         self.tell_status(&update, &command.source);
         tracing::info!(command = %command.id, from = source_word(&command.source), "accepted");
         self.tell_agent(Input::Happened(Event { at: command.received, kind: EventKind::Command(command) }))
@@ -194,21 +202,28 @@ impl Driver {
 
     // ---- known commands ---------------------------------------------------------------------------------------
 
-    /// The command that this is a repetition of: by its id, by its correlation data, or, when the broker says that it
-    /// may have sent it before, by its number and content.
-    fn known(&self, draft: &CommandDraft, source: &Source, fingerprint: Option<&str>) -> Option<CommandId> {
-        let by_id = draft.id.clone().filter(|id| self.is_known(id));
-        let by_correlation = || match source {
-            Source::Mqtt { response_topic, correlation: Some(correlation) } if draft.id.is_none() => {
-                self.stages.store.correlated(response_topic.as_deref(), correlation).ok().flatten()
+    /// The command that this is a repetition of: by its id, else by where its answer goes, its correlation data and its
+    /// content, else, when the broker says that it may have sent it before, by its packet number and content.
+    fn known(&self, draft: &CommandDraft, source: &Source, same: Option<Sameness<'_>>) -> Option<CommandId> {
+        if draft.id.is_some() {
+            return draft.id.clone().filter(|id| self.is_known(id));
+        }
+        let Sameness { content, again } = same?;
+        let by_correlation = match source {
+            // Without a response topic all senders share one, and many count from 1.
+            Source::Mqtt { response_topic: Some(topic), correlation: Some(correlation) } => {
+                self.stages.store.correlated(Some(topic), correlation).ok().flatten()
             }
             Source::Mqtt { .. } | Source::Socket { .. } | Source::Rule { .. } => None,
         };
+        let by_correlation = by_correlation.filter(|id| id.as_str().split('-').nth(2) == Some(content));
         let by_fingerprint = || {
-            let fingerprint = fingerprint.filter(|_| draft.id.is_none())?;
-            self.stages.store.latest_named(fingerprint).ok().flatten()
+            let known = self.stages.store.latest_named(again?).ok().flatten()?;
+            let named_at = known.as_str().split('-').nth(3)?.parse().ok()?;
+            // Packet numbers are given out again: only what was accepted a moment ago can be what comes again.
+            (now().since(UnixMs(named_at)) < REDELIVERED_WITHIN_MS).then_some(known)
         };
-        by_id.or_else(by_correlation).or_else(by_fingerprint)
+        by_correlation.or_else(by_fingerprint)
     }
 
     fn is_known(&self, id: &CommandId) -> bool {
@@ -226,10 +241,13 @@ impl Driver {
                     Source::Socket { .. } | Source::Rule { .. } => (None, None),
                 };
                 let topic = topic.unwrap_or_else(|| self.stages.topics.result(id));
-                self.publish_result(id.clone(), topic, correlation, stored.payload);
+                let told = self.publish_result(id, topic, correlation, stored.payload);
+                if let Err(error) = told {
+                    tracing::warn!(%error, command = %id, "a repeated command could not be answered again");
+                }
             }
             Ok(None) | Err(_) => {
-                let update = StatusUpdate { id: id.clone(), status: Status::Accepted, question: None };
+                let update = StatusUpdate { id: id.clone(), status: Status::Accepted, question: None, number: None };
                 self.tell_status(&update, source);
             }
         }
@@ -239,24 +257,15 @@ impl Driver {
 
     /// An answer to a question came over the broker.
     pub(crate) fn answer(&mut self, command: CommandId, arrived: Arrived) -> Result<(), DriverError> {
-        let said = String::from_utf8_lossy(&arrived.payload).trim().to_lowercase();
-        let yes = match said.as_str() {
-            "yes" | "true" | "1" | "on" => Some(true),
-            "no" | "false" | "0" | "off" => Some(false),
-            _ => None,
-        };
-        let retained = arrived.retained;
+        let answer = read_answer(&arrived.payload);
+        let stale = arrived.retained || arrived.repeated;
         self.acknowledge(arrived);
-        match yes {
-            Some(yes) if !retained => {
-                let source = Source::Mqtt { response_topic: None, correlation: None };
-                self.tell_agent(Input::Answered { command, yes, source })
-            }
-            Some(_) | None => {
-                tracing::warn!(%command, said, retained, "not an answer: send yes or no, without retain");
-                Ok(())
-            }
-        }
+        let Some((yes, number)) = answer.filter(|_| !stale) else {
+            tracing::warn!(%command, stale, "not an answer: send yes or no, with the question's number after it, once");
+            return Ok(());
+        };
+        let source = Source::Mqtt { response_topic: None, correlation: None };
+        self.tell_agent(Input::Answered { answer: Answer { command, number, yes }, source })
     }
 
     /// Something was asked at the door.
@@ -264,8 +273,9 @@ impl Driver {
         let DoorRequest { peer, request, replies } = asked;
         let reply = match request {
             Request::Command { command } => return self.asked(&command, peer.uid, replies),
-            Request::Confirm { id, yes } => {
-                self.tell_agent(Input::Answered { command: id, yes, source: Source::Socket { uid: peer.uid } })?;
+            Request::Confirm { id, yes, number } => {
+                let answer = Answer { command: id, number, yes };
+                self.tell_agent(Input::Answered { answer, source: Source::Socket { uid: peer.uid } })?;
                 Reply::Done
             }
             Request::Cancel { id } => {
@@ -284,6 +294,22 @@ impl Driver {
     }
 
     // ---- small things -----------------------------------------------------------------------------------------
+
+    fn read(&self, payload: &[u8]) -> Result<CommandDraft, RefuseCommandError> {
+        let draft = parse_command(payload, self.limits)?;
+        let named = |prefix: &&&str| draft.id.as_ref().is_some_and(|id| id.as_str().starts_with(**prefix));
+        match OWN_PREFIXES.iter().find(named) {
+            Some(prefix) => Err(RefuseCommandError::Reserved(prefix)),
+            None => Ok(draft),
+        }
+    }
+
+    /// Whether a sender may have its answer there: not on a device's topic, which would make the answer a command to it,
+    /// nor on one of hob's that it listens to itself.
+    fn may_answer_on(&self, topic: &str) -> bool {
+        let plain = TopicFilter::new(topic).is_ok() && !topic.contains(['+', '#']);
+        plain && !self.stages.devices.owns_topic(topic) && self.stages.topics.read(topic).is_none()
+    }
 
     fn check_room(&self) -> Result<(), RefuseCommandError> {
         if self.agent.room() > self.accepting.len() {
@@ -348,13 +374,51 @@ fn command(id: CommandId, draft: CommandDraft, source: Source, trust: Trust, exp
     }
 }
 
-/// A short name for a payload. It only tells repetitions that the broker announces from other messages with the same
-/// packet number, so nothing hangs on its strength.
-fn crc(payload: &[u8]) -> u32 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    payload.hash(&mut hasher);
-    #[expect(clippy::cast_possible_truncation, reason = "32 bits of it are enough")]
-    let short = hasher.finish() as u32;
-    short
+/// What tells that two payloads are one command.
+#[derive(Clone, Copy)]
+struct Sameness<'a> {
+    /// The content, in short.
+    content: &'a str,
+    /// Packet number and content, when the broker says that it may have sent it before.
+    again: Option<&'a str>,
+}
+
+/// `yes` or `no` and the like, with the question's number after a blank when it is not the first.
+fn read_answer(payload: &[u8]) -> Option<(bool, Option<u32>)> {
+    let said = std::str::from_utf8(payload).ok()?.trim().to_lowercase();
+    let (word, number) = match said.split_once(' ') {
+        Some((word, number)) => (word, Some(number.trim().parse().ok()?)),
+        None => (said.as_str(), None),
+    };
+    match word {
+        "yes" | "true" | "on" => Some((true, number)),
+        "no" | "false" | "off" => Some((false, number)),
+        _ => None,
+    }
+}
+
+/// A short name for a payload. It tells repetitions from other messages under the same number, so nothing hangs on its
+/// strength; it is FNV-1a (32 bits) because it must be the same after a restart.
+fn short_hash(payload: &[u8]) -> u32 {
+    payload.iter().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_a_word_and_perhaps_a_number() {
+        assert_eq!(read_answer(b" Yes\n"), Some((true, None)));
+        assert_eq!(read_answer(b"no 2"), Some((false, Some(2))));
+        for not in [&b"maybe"[..], b"yes please", b"", b"\xff"] {
+            assert_eq!(read_answer(not), None, "{not:?}");
+        }
+    }
+
+    #[test]
+    fn the_short_hash_is_that_of_its_definition() {
+        assert_eq!(short_hash(b""), 0x811c_9dc5);
+        assert_eq!(short_hash(b"a"), 0xe40c_292c);
+    }
 }

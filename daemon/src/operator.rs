@@ -25,6 +25,7 @@ impl Driver {
             "up_ms": now().since(self.started),
             "unfinished": self.agent.unfinished(),
             "room": self.agent.room(),
+            "rules_dropped": self.agent.dropped(),
             "broker": mqtt,
             "statuses_dropped": self.stages.mqtt.as_ref().map_or(0, hob_mqtt::MqttClient::dropped),
             "state_bytes": self.stages.store.bytes_on_disk().unwrap_or(0),

@@ -13,11 +13,11 @@ impl Driver {
         let Ok(payload) = serde_json::to_vec(update) else { return };
         // A question goes out whichever door the command came through: the answer may come through another.
         if update.status == Status::AwaitingConfirmation {
-            self.publish(Outgoing::json(self.stages.topics.questions(), payload.clone()), Class::Status);
+            note(self.publish(Outgoing::json(self.stages.topics.questions(), payload.clone()), Class::Status));
         }
         match source {
             Source::Mqtt { .. } | Source::Rule { .. } => {
-                self.publish(Outgoing::json(self.stages.topics.status(&update.id), payload), Class::Status);
+                note(self.publish(Outgoing::json(self.stages.topics.status(&update.id), payload), Class::Status));
             }
             Source::Socket { .. } => {}
         }
@@ -31,7 +31,7 @@ impl Driver {
         match source {
             Source::Mqtt { .. } | Source::Rule { .. } => {
                 if let Ok(Some(stored)) = self.stages.store.final_of(&result.id) {
-                    self.publish_final(&stored);
+                    note(self.publish_final(&stored));
                 }
                 Ok(())
             }
@@ -46,30 +46,42 @@ impl Driver {
     }
 
     /// Publishes a stored final result, byte for byte as it is stored.
-    pub(crate) fn publish_final(&self, stored: &StoredFinal) {
+    pub(crate) fn publish_final(&self, stored: &StoredFinal) -> Result<(), TellError> {
         let (topic, correlation) = match &stored.source {
             Source::Mqtt { response_topic, correlation } => (response_topic.clone(), correlation.clone()),
             Source::Socket { .. } | Source::Rule { .. } => (None, None),
         };
         let topic = topic.unwrap_or_else(|| self.stages.topics.result(&stored.result.id));
-        self.publish_result(stored.result.id.clone(), topic, correlation, stored.payload.clone());
+        match self.publish_result(&stored.result.id, topic.clone(), correlation.clone(), stored.payload.clone()) {
+            Err(TellError::TooLarge { .. }) => {
+                self.publish_result(&stored.result.id, topic, correlation, without_results(&stored.result))
+            }
+            told => told,
+        }
     }
 
     /// Publishes the bytes of a result until the broker has them.
-    pub(crate) fn publish_result(&self, id: CommandId, topic: String, correlation: Option<Vec<u8>>, payload: Vec<u8>) {
+    pub(crate) fn publish_result(
+        &self,
+        id: &CommandId,
+        topic: String,
+        correlation: Option<Vec<u8>>,
+        payload: Vec<u8>,
+    ) -> Result<(), TellError> {
         let message = Outgoing { correlation: correlation.map(Bytes::from), ..Outgoing::json(topic, payload) };
-        self.publish(message, Class::Result(id));
+        self.publish(message, Class::Result(id.clone()))
     }
 
     /// Publishes every final result that the broker has not said it has.
-    pub(crate) fn tell_untold(&self) {
+    pub(crate) fn tell_untold(&mut self) {
         let on_its_way =
             |stored: &&StoredFinal| self.stages.mqtt.as_ref().is_some_and(|mqtt| mqtt.holds(&stored.result.id));
         match self.stages.store.untold() {
             Ok(untold) => {
-                for stored in untold.iter().filter(|stored| !on_its_way(stored)) {
-                    self.publish_final(stored);
-                }
+                let mut rest = untold.iter().filter(|stored| !on_its_way(stored));
+                let full = |told: Result<(), TellError>| matches!(told, Err(TellError::QueueFull { .. }));
+                let left_over = rest.any(|stored| full(self.publish_final(stored)));
+                self.more_untold = left_over;
             }
             Err(error) => tracing::error!(%error, "results that were not told cannot be read"),
         }
@@ -78,20 +90,26 @@ impl Driver {
     /// Publishes an answer that is not stored: to a payload that was not accepted.
     pub(crate) fn publish_refusal(&self, topic: String, correlation: Option<Vec<u8>>, payload: Vec<u8>) {
         let message = Outgoing { correlation: correlation.map(Bytes::from), ..Outgoing::json(topic, payload) };
-        self.publish(message, Class::Status);
+        note(self.publish(message, Class::Status));
     }
 
-    fn publish(&self, message: Outgoing, class: Class) {
-        let Some(mqtt) = &self.stages.mqtt else { return };
-        match mqtt.tell(message, class) {
-            Ok(()) => {}
-            // It is stored, and told when the broker is back.
-            Err(error @ (TellError::QueueFull { .. } | TellError::Away)) => {
-                tracing::debug!(%error, "not told now");
-            }
-            Err(error @ (TellError::TooLarge { .. } | TellError::Topic { .. })) => {
-                tracing::warn!(%error, "cannot be told");
-            }
-        }
+    fn publish(&self, message: Outgoing, class: Class) -> Result<(), TellError> {
+        self.stages.mqtt.as_ref().map_or(Ok(()), |mqtt| mqtt.tell(message, class))
     }
+}
+
+/// What was not taken is told later, when it is stored, or not at all, when it was only a status.
+fn note(told: Result<(), TellError>) {
+    if let Err(error) = told {
+        tracing::debug!(%error, "not told now");
+    }
+}
+
+/// A result that fits into any packet: what the tools returned is left out, what was done is not.
+fn without_results(result: &CommandResult) -> Vec<u8> {
+    let mut short = result.clone();
+    for action in &mut short.actions {
+        action.result = serde_json::Value::String("left out: the result is larger than a packet".to_owned());
+    }
+    serde_json::to_vec(&short).unwrap_or_default()
 }

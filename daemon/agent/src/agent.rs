@@ -10,7 +10,7 @@ use crate::reply;
 use crate::rules::{RuleAction, Rules};
 use crate::settings::AgentSettings;
 use crate::step::{Decisions, Effect, Input, Step};
-use crate::turn::{Stage, Turn, to_ms};
+use crate::turn::{Stage, Turn, Written, to_ms};
 use hob_events::{
     Allowed, Ask, AuditEntry, AuditKind, Command, CommandId, Confidence, ConversationId, EventKind, GenerateFailure,
     GenerateOrder, Generated, Message, Offer, Outcome, Priority, Prompt, Record, Source, Status, StatusUpdate, Trust,
@@ -32,6 +32,8 @@ pub struct Agent {
     pub(crate) model: Option<String>,
     next_turn: u64,
     backlog: VecDeque<Command>,
+    /// Messages whose rule found no room.
+    dropped: u64,
     pub(crate) turns: BTreeMap<TurnId, Turn>,
     pub(crate) conversations: BTreeMap<ConversationId, Conversation>,
 }
@@ -62,6 +64,7 @@ impl Agent {
             model,
             next_turn,
             backlog: VecDeque::new(),
+            dropped: 0,
             turns: BTreeMap::new(),
             conversations: BTreeMap::new(),
         }
@@ -88,6 +91,8 @@ impl Agent {
                 self.end_interrupted(at, left, &mut out);
             }
         }
+        // A command may have waited out its time while hob was away.
+        self.let_time_pass(at, &mut out);
         self.begin_waiting(at, &mut out);
         out
     }
@@ -108,6 +113,12 @@ impl Agent {
     #[must_use]
     pub fn unfinished(&self) -> usize {
         self.backlog.len() + self.turns.len()
+    }
+
+    /// Messages that a rule wanted acted on and that found the backlog full.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// When the agent wants an [`Input::Wake`], if at all.
@@ -134,7 +145,7 @@ impl Agent {
             },
             Input::Generated { turn, result } => self.generated(at, turn, result, &mut out),
             Input::Ended { receipt } => self.ended(at, receipt, &mut out),
-            Input::Answered { command, yes, source } => self.answered(at, &command, yes, &source, &mut out),
+            Input::Answered { answer, source } => self.answered(at, &answer, &source, &mut out),
             Input::Cancel { command } => self.cancel(at, &command, &mut out),
             Input::OfferChanged(offer) => self.offer_changed(offer),
             Input::Wake => {}
@@ -164,19 +175,20 @@ impl Agent {
             }
         };
         let name = rule.name.clone();
-        let decision = match (just_fired, self.room() > 0) {
-            (true, _) => "left alone: it acted a moment ago".to_owned(),
-            (false, false) => "dropped: the backlog is full".to_owned(),
-            (false, true) => self.accept_rule(at, &name, ask, trust, out),
-        };
+        // Neither is worth a line on disk for each message of a sensor that does not stop talking.
+        if just_fired || self.room() == 0 {
+            self.dropped += u64::from(!just_fired);
+            return;
+        }
+        let decision = self.accept_rule(at, &name, ask, trust, out);
         let kind = AuditKind::Ruled { rule: name, topic: topic.to_owned(), decision };
         out.record(Record::Audit(AuditEntry { at, kind }));
     }
 
     fn accept_rule(&mut self, at: UnixMs, rule: &str, ask: Ask, trust: Trust, out: &mut Decisions) -> String {
-        // Turn numbers are never given out twice, so the id is new even after a restart.
+        // The moment and a number that grows make it new, before and after a restart.
         let number = self.take_turn_number();
-        let Ok(id) = CommandId::new(format!("rule-{}", number.0)) else { return "dropped: it has no name".to_owned() };
+        let id = CommandId::lossy(&format!("rule-{}-{}", at.0, number.0));
         self.fired.insert(rule.to_owned(), at);
         let command = Command {
             id: id.clone(),
@@ -243,7 +255,8 @@ impl Agent {
         match ask {
             Ask::Text(_) => self.ask_model(at, turn, out),
             Ask::Call { tool, args } => {
-                turn.todo.push_back(WrittenCall { tool: tool.into(), args, confidence: Confidence::CERTAIN });
+                let call = WrittenCall { tool: tool.into(), args, confidence: Confidence::CERTAIN };
+                turn.todo.push_back(Written { call, tainted: false });
                 self.next_call(at, turn, out);
             }
         }
@@ -374,6 +387,7 @@ pub(crate) fn audit(at: UnixMs, kind: AuditKind, out: &mut Decisions) {
 }
 
 pub(crate) fn tell(turn: &Turn, status: Status, question: Option<String>, out: &mut Decisions) {
-    let update = StatusUpdate { id: turn.command.id.clone(), status, question };
+    let number = question.as_ref().map(|_| turn.questions);
+    let update = StatusUpdate { id: turn.command.id.clone(), status, question, number };
     out.effect(Effect::Tell { update, source: turn.command.source.clone() });
 }

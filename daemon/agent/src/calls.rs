@@ -4,12 +4,11 @@ use crate::agent::{Agent, audit, tell};
 use crate::ending::Ending;
 use crate::gate::{Doubt, Gate, Verdict};
 use crate::reply;
-use crate::step::{Decisions, Effect};
+use crate::step::{Answer, Decisions, Effect};
 use crate::target;
-use crate::turn::{Stage, Turn};
+use crate::turn::{Stage, Turn, Written};
 use hob_events::{
-    Ask, AuditKind, CallId, CommandId, Outcome, Permit, Receipt, Record, Source, Status, ToolCall, ToolName, UnixMs,
-    WrittenCall,
+    Ask, AuditKind, CallId, Outcome, Permit, Receipt, Record, Source, Status, ToolCall, ToolName, UnixMs,
 };
 use serde_json::{Map, Value, json};
 
@@ -42,7 +41,8 @@ impl Agent {
         self.ask_model(at, turn, out);
     }
 
-    fn look_at(&self, at: UnixMs, id: CallId, turn: &Turn, written: WrittenCall, out: &mut Decisions) -> Looked {
+    fn look_at(&self, at: UnixMs, id: CallId, turn: &Turn, written: Written, out: &mut Decisions) -> Looked {
+        let Written { call: written, tainted } = written;
         let over = |tool: ToolName, args: Map<String, Value>, outcome: Outcome| {
             Looked::Over(Box::new(Receipt { id, tool, args, outcome, actions: Vec::new(), took_ms: 0 }))
         };
@@ -55,7 +55,7 @@ impl Agent {
             Err(message) => return over(tool.name.clone(), written.args, Outcome::Failed { message }),
         };
         let risk = target::risk(tool, &devices);
-        let gate = Gate { risk, trust: turn.command.trust, confidence: written.confidence };
+        let gate = Gate { risk, trust: turn.command.trust, tainted, confidence: written.confidence };
         let verdict = gate.decide(self.settings.thresholds);
         let kind = AuditKind::Gated {
             call: id,
@@ -72,7 +72,7 @@ impl Agent {
             tool: tool.name.clone(),
             plugin: tool.plugin.clone(),
             args: written.args,
-            permit: Permit { risk, trust: gate.trust },
+            permit: Permit { risk, trust: gate.trust, devices: target::named(tool, &devices) },
             idempotent: tool.effects.idempotent || tool.effects.read_only,
             deadline_ms: tool.deadline_ms,
         };
@@ -142,6 +142,7 @@ impl Agent {
             return self.finish(at, turn, Ending::Denied { message }, out);
         }
         let question = reply::question(&call, doubt == Doubt::Confidence);
+        turn.questions += 1;
         tell(&turn, Status::AwaitingConfirmation, Some(question.clone()), out);
         let until = at.plus_ms(self.settings.confirm_within_ms);
         turn.deadline = turn.deadline.plus_ms(self.settings.confirm_within_ms);
@@ -149,20 +150,18 @@ impl Agent {
         self.turns.insert(turn.id, turn);
     }
 
-    pub(crate) fn answered(
-        &mut self,
-        at: UnixMs,
-        command: &CommandId,
-        yes: bool,
-        source: &Source,
-        out: &mut Decisions,
-    ) {
-        let waits = |turn: &&Turn| turn.command.id == *command && matches!(turn.stage, Stage::Asking { .. });
+    pub(crate) fn answered(&mut self, at: UnixMs, answer: &Answer, source: &Source, out: &mut Decisions) {
+        let Answer { command, number, yes } = answer;
+        let waits = |turn: &&Turn| {
+            turn.command.id == *command
+                && matches!(turn.stage, Stage::Asking { .. })
+                && number.unwrap_or(1) == turn.questions
+        };
         let Some(id) = self.turns.values().find(waits).map(|turn| turn.id) else { return };
         let Some(turn) = self.turns.remove(&id) else { return };
         let Stage::Asking { call, question, .. } = turn.stage.clone() else { return };
-        audit(at, AuditKind::Answered { command: command.clone(), yes, source: source_word(source) }, out);
-        if yes {
+        audit(at, AuditKind::Answered { command: command.clone(), yes: *yes, source: source_word(source) }, out);
+        if *yes {
             return self.run(at, turn, *call, out);
         }
         self.deny(at, turn, &call, format!("the answer to \"{question}\" was no"), out);

@@ -9,8 +9,11 @@ use std::fmt;
 pub struct Gate {
     /// The higher of the tool's risk and the risks of the devices named.
     pub risk: Risk,
-    /// The lowest trust of everything in the turn's prompt.
+    /// How far whoever began the turn is believed.
     pub trust: Trust,
+    /// Whether what tools returned stood in the prompt when the call was written: then the turn is believed no more
+    /// than a device, except that whoever began it is still there to be asked.
+    pub tainted: bool,
     /// How sure the writer was.
     pub confidence: Confidence,
 }
@@ -53,6 +56,12 @@ impl Gate {
     /// Decides. Trust is weighed before risk, and risk before confidence, so that the strictest reason is the one told.
     #[must_use]
     pub fn decide(self, thresholds: Thresholds) -> Verdict {
+        if self.tainted && self.trust > Trust::Device {
+            return match (Self { trust: Trust::Device, ..self }).decide(thresholds) {
+                Verdict::Deny => Verdict::Confirm(Doubt::Trust),
+                verdict @ (Verdict::Allow | Verdict::Confirm(_)) => verdict,
+            };
+        }
         match (self.trust, self.risk) {
             (Trust::Untrusted, Risk::Medium | Risk::High) | (Trust::Device, Risk::High) => Verdict::Deny,
             (Trust::Untrusted, Risk::Low) | (Trust::Device, Risk::Medium) => Verdict::Confirm(Doubt::Trust),
@@ -88,22 +97,25 @@ mod tests {
 
     #[test]
     fn the_whole_table_for_a_sure_model() {
-        let row = |trust| {
+        let row = |trust, tainted| {
             RISKS.map(|risk| {
-                strictness(Gate { risk, trust, confidence: Confidence::CERTAIN }.decide(Thresholds::default()))
+                let gate = Gate { risk, trust, tainted, confidence: Confidence::CERTAIN };
+                strictness(gate.decide(Thresholds::default()))
             })
         };
-        assert_eq!(TRUSTS.map(row), [[0, 1, 2, 2], [0, 0, 1, 2], [0, 0, 0, 1], [0, 0, 0, 1]]);
+        let table = |tainted| TRUSTS.map(|trust| row(trust, tainted));
+        assert_eq!(table(false), [[0, 1, 2, 2], [0, 0, 1, 2], [0, 0, 0, 1], [0, 0, 0, 1]]);
+        assert_eq!(table(true), [[0, 1, 2, 2], [0, 0, 1, 2], [0, 0, 1, 1], [0, 0, 1, 1]]);
     }
 
     proptest! {
         #[test]
         fn more_risk_less_trust_or_less_confidence_never_loosens(
-            trust in 0usize..4, risk in 0usize..4, sure in 0.0f32..1.0, surer in 0.0f32..1.0,
+            trust in 0usize..4, risk in 0usize..4, tainted in any::<bool>(), sure in 0.0f32..1.0, surer in 0.0f32..1.0,
         ) {
             let decide = |trust: usize, risk: usize, sure: f32| {
                 let confidence = Confidence { kept: sure, winner: 1.0 };
-                strictness(Gate { risk: RISKS[risk], trust: TRUSTS[trust], confidence }.decide(Thresholds::default()))
+                strictness(Gate { risk: RISKS[risk], trust: TRUSTS[trust], tainted, confidence }.decide(Thresholds::default()))
             };
             let here = decide(trust, risk, sure);
             prop_assert!(trust == 0 || decide(trust - 1, risk, sure) >= here);

@@ -24,4 +24,4 @@ pub use calls::source_word;
 pub use gate::{Gate, Verdict};
 pub use rules::{Rule, RuleAction, Rules};
 pub use settings::{AgentSettings, Thresholds};
-pub use step::{Decisions, Effect, Input, Step};
+pub use step::{Answer, Decisions, Effect, Input, Step};

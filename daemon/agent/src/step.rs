@@ -34,10 +34,8 @@ pub enum Input {
     },
     /// A person answered a question.
     Answered {
-        /// The command that waits.
-        command: CommandId,
-        /// What they said.
-        yes: bool,
+        /// What they said, and to which question.
+        answer: Answer,
         /// Through which door.
         source: Source,
     },
@@ -50,6 +48,18 @@ pub enum Input {
     OfferChanged(Arc<Offer>),
     /// The moment of [`next_wake`](crate::Agent::next_wake) has come.
     Wake,
+}
+
+/// An answer to a question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// The command that waits.
+    pub command: CommandId,
+    /// The number of its question, as the question told it. Without one it answers a command's only question so far: a
+    /// yes that comes twice must not say yes to the next question too.
+    pub number: Option<u32>,
+    /// What they said.
+    pub yes: bool,
 }
 
 /// What the agent wants done. The records are written first; the effects are let go when they are durable.

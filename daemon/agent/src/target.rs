@@ -37,6 +37,13 @@ fn check_kind(tool: &ToolSpec, takes: &Value, kind: DeviceKind) -> Result<(), St
     if takes.as_array().is_none_or(fits) { Ok(()) } else { Err(format!("{} takes no {}", tool.name, kind.word())) }
 }
 
+/// The devices that a call's permit is bound to: those its arguments name, when the tool has such arguments at all.
+pub(crate) fn named(tool: &ToolSpec, devices: &[&Device]) -> Option<Vec<String>> {
+    let properties = tool.schema.get("properties").and_then(Value::as_object)?;
+    let marked = |schema: &Value| schema.get("x-hob-device").is_some() || schema.get("x-hob-kind").is_some();
+    properties.values().any(marked).then(|| devices.iter().map(|device| device.name.clone()).collect())
+}
+
 /// The higher of the tool's own risk and the risks of its devices. A tool that only reads risks nothing on any device.
 pub(crate) fn risk(tool: &ToolSpec, devices: &[&Device]) -> Risk {
     let of_devices = devices.iter().map(|device| device.risk).max().unwrap_or(Risk::None);

@@ -20,7 +20,9 @@ pub(crate) struct Turn {
     /// How many of the messages are history.
     pub(crate) history: usize,
     /// Calls written and not yet looked at.
-    pub(crate) todo: VecDeque<WrittenCall>,
+    pub(crate) todo: VecDeque<Written>,
+    /// Questions asked of people.
+    pub(crate) questions: u32,
     pub(crate) receipts: Vec<Receipt>,
     /// What the model said in words.
     pub(crate) words: String,
@@ -33,6 +35,14 @@ pub(crate) struct Turn {
     /// Someone took the command back while a call ran.
     pub(crate) cancelled: bool,
     pub(crate) timings: Timings,
+}
+
+/// A call on its way to the gate.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Written {
+    pub(crate) call: WrittenCall,
+    /// What tools had returned was in the prompt when it was written, so it is believed no more than they are.
+    pub(crate) tainted: bool,
 }
 
 /// What a turn waits for: exactly one thing.
@@ -66,6 +76,7 @@ impl Turn {
             messages,
             history: before,
             todo: VecDeque::new(),
+            questions: 0,
             receipts: Vec::new(),
             words: String::new(),
             rounds: 0,
@@ -95,15 +106,25 @@ impl Turn {
     /// Takes up what the model wrote: words are kept, calls wait to be looked at. Says what was malformed, if anything.
     pub(crate) fn take_up(&mut self, writing: Vec<Writing>, tokens: Vec<u32>) -> Option<String> {
         let mut malformed = None;
+        let tainted = self.is_tainted();
         for piece in &writing {
             match piece {
                 Writing::Text { text } => append_sentence(&mut self.words, text),
-                Writing::Call(call) => self.todo.push_back(call.clone()),
+                Writing::Call(call) => self.todo.push_back(Written { call: call.clone(), tainted }),
                 Writing::Malformed { reason, .. } => malformed = Some(reason.clone()),
             }
         }
         self.push_part(Part::Written { writing, tokens });
         malformed
+    }
+
+    /// Whether the model has read what a tool returned, now or earlier in the conversation: text from outside.
+    fn is_tainted(&self) -> bool {
+        let returned = |part: &Part| matches!(part, Part::Response { .. });
+        self.messages.iter().any(|message| match message {
+            Message::Model { parts } => parts.iter().any(returned),
+            Message::User { .. } => false,
+        })
     }
 
     /// Notes how a call ended, for the reply and for the model.

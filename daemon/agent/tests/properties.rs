@@ -2,7 +2,7 @@
 
 mod house;
 
-use hob_agent::{Agent, Decisions, Effect, Input, Step};
+use hob_agent::{Agent, Answer, Decisions, Effect, Input, Step};
 use hob_events::{CommandId, GenerateFailure, Outcome, Record, Source, ToolCall, TurnId, UnixMs, Writing};
 use house::*;
 use proptest::prelude::*;
@@ -15,7 +15,7 @@ enum Move {
     Command { conversation: Option<u8>, ttl_ms: Option<u16> },
     Generate { which: usize, writing: Vec<u8>, fails: bool },
     End { which: usize, well: bool },
-    Answer { which: usize, yes: bool },
+    Answer { which: usize, number: u32, yes: bool },
     Cancel { which: usize },
     Late { turn: u8 },
     Message { hot: bool },
@@ -27,7 +27,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         4 => (proptest::option::of(0u8..2), proptest::option::of(1u16..2_000)).prop_map(|(conversation, ttl_ms)| Move::Command { conversation, ttl_ms }),
         6 => (any::<usize>(), proptest::collection::vec(0u8..7, 0..3), prop::bool::weighted(0.1)).prop_map(|(which, writing, fails)| Move::Generate { which, writing, fails }),
         5 => (any::<usize>(), any::<bool>()).prop_map(|(which, well)| Move::End { which, well }),
-        2 => (any::<usize>(), any::<bool>()).prop_map(|(which, yes)| Move::Answer { which, yes }),
+        2 => (any::<usize>(), 1u32..3, any::<bool>()).prop_map(|(which, number, yes)| Move::Answer { which, number, yes }),
         1 => any::<usize>().prop_map(|which| Move::Cancel { which }),
         1 => (0u8..20).prop_map(|turn| Move::Late { turn }),
         1 => any::<bool>().prop_map(|hot| Move::Message { hot }),
@@ -129,9 +129,10 @@ impl World {
                 let outcome = if well { Outcome::Returned { value: json!({"ok": true}) } } else { failed };
                 self.tell(Input::Ended { receipt: receipt(&call, outcome) });
             }
-            Move::Answer { which, yes } => {
+            Move::Answer { which, number, yes } => {
                 let Some(command) = pick(self.accepted.iter(), which).cloned() else { return };
-                self.tell(Input::Answered { command, yes, source: Source::Socket { uid: 0 } });
+                let answer = Answer { command, number: Some(number), yes };
+                self.tell(Input::Answered { answer, source: Source::Socket { uid: 0 } });
             }
             Move::Cancel { which } => {
                 let Some(command) = pick(self.accepted.iter(), which).cloned() else { return };

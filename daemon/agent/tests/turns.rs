@@ -2,7 +2,7 @@
 
 mod house;
 
-use hob_agent::{Input, Step};
+use hob_agent::{Answer, Input, Step};
 use hob_events::{
     Ask, CommandId, GenerateFailure, Outcome, Record, Source, ToolName, TurnId, Unfinished, UnfinishedCall, UnixMs,
 };
@@ -12,7 +12,10 @@ use serde_json::json;
 
 fn answer(at: u64, command: &str, yes: bool) -> Step {
     let source = Source::Socket { uid: 0 };
-    Step { at: UnixMs(at), input: Input::Answered { command: CommandId::lossy(command), yes, source } }
+    Step {
+        at: UnixMs(at),
+        input: Input::Answered { answer: Answer { command: CommandId::lossy(command), number: None, yes }, source },
+    }
 }
 
 fn wake(at: u64) -> Step {
@@ -156,7 +159,7 @@ fn a_rule_acts_without_the_model_and_leaves_an_inbox_entry() {
     tell Executing
     call turn_on {"device":"lamp"}
     "#);
-    assert!(matches!(&fired.records[0], Record::Accepted { command } if command.id.as_str() == "rule-0"));
+    assert!(matches!(&fired.records[0], Record::Accepted { command } if command.id.as_str() == "rule-5-0"));
 }
 
 #[test]
@@ -165,6 +168,7 @@ fn after_a_crash_only_what_may_happen_twice_is_begun_anew() {
     let left = |id: &str, tool: &str, idempotent| Unfinished {
         command: text(id),
         turn: Some(TurnId(7)),
+        begun: 1,
         calls: vec![UnfinishedCall {
             id: hob_events::CallId { turn: TurnId(7), index: 0 },
             tool: ToolName::new(tool).unwrap(),
@@ -186,7 +190,7 @@ fn after_a_crash_only_what_may_happen_twice_is_begun_anew() {
 #[test]
 fn after_a_damaged_record_nothing_is_begun_anew() {
     let mut agent = agent(json!([]));
-    let left = Unfinished { command: text("a"), turn: None, calls: Vec::new() };
+    let left = Unfinished { command: text("a"), turn: None, begun: 0, calls: Vec::new() };
     let restored = agent.restore(UnixMs(9), false, Vec::new(), vec![left]);
     assert_snapshot!(lines(&restored), @r#"finish a Failed [interrupted] "That did not work: hob was interrupted while it acted, and does not act twice.""#);
 }
@@ -211,4 +215,51 @@ fn a_tool_that_does_not_come_back_ends_the_turn_with_its_outcome_unknown() {
     let unknown =
         |record: &Record| matches!(record, Record::Receipt { receipt, .. } if receipt.outcome == Outcome::Unknown);
     assert!(over.records.iter().any(unknown));
+}
+
+#[test]
+fn a_yes_that_comes_twice_does_not_answer_the_next_question() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    let both = vec![call("unlock", "front door", 1.0), call("unlock", "front door", 1.0)];
+    agent.step(generated(2, 0, both));
+    let first = agent.step(answer(3, "a", true));
+    assert_snapshot!(lines(&agent.step(returned(4, &the_call(&first)))), @r#"tell AwaitingConfirmation "Shall I unlock front door?""#);
+    assert_snapshot!(lines(&agent.step(answer(5, "a", true))), @"");
+    let second = Answer { command: CommandId::lossy("a"), number: Some(2), yes: true };
+    let step = Step { at: UnixMs(6), input: Input::Answered { answer: second, source: Source::Socket { uid: 0 } } };
+    assert_eq!(agent.step(step).calls().count(), 1);
+}
+
+#[test]
+fn what_a_tool_returned_lowers_the_trust_of_the_calls_written_after_it() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    let read = agent.step(generated(2, 0, vec![call("get_state", "lamp", 1.0)]));
+    agent.step(returned(3, &the_call(&read)));
+    let after = agent.step(generated(4, 0, vec![call("unlock", "front door", 1.0)]));
+    let trust = after.records.iter().find_map(|record| match record {
+        Record::Audit(hob_events::AuditEntry { kind: hob_events::AuditKind::Gated { decision, .. }, .. }) => {
+            Some(decision.clone())
+        }
+        _ => None,
+    });
+    assert_eq!(trust.as_deref(), Some("confirm: the source is not trusted with it"));
+}
+
+#[test]
+fn a_command_that_took_hob_down_three_times_is_given_up() {
+    let mut agent = agent(json!([]));
+    let left = Unfinished { command: text("a"), turn: Some(TurnId(7)), begun: 3, calls: Vec::new() };
+    assert!(
+        lines(&agent.restore(UnixMs(9), true, Vec::new(), vec![left])).starts_with("finish a Failed [interrupted]")
+    );
+}
+
+#[test]
+fn a_command_that_waited_out_its_time_while_hob_was_away_is_not_begun() {
+    let mut agent = agent(json!([]));
+    let command = hob_events::Command { expires: Some(UnixMs(5)), ..text("a") };
+    let left = Unfinished { command, turn: None, begun: 0, calls: Vec::new() };
+    assert!(lines(&agent.restore(UnixMs(9), true, Vec::new(), vec![left])).starts_with("finish a Expired [expired]"));
 }

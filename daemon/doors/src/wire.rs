@@ -22,6 +22,9 @@ pub enum Request {
         id: CommandId,
         /// The answer.
         yes: bool,
+        /// The question's number, as its status told it; without one, the command's first question.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        number: Option<u32>,
     },
     /// Takes a command back.
     Cancel {
@@ -107,12 +110,13 @@ mod tests {
     fn requests_and_replies_are_plain_json() {
         let line = |request: &Request| serde_json::to_string(request).unwrap();
         assert_snapshot!(line(&Request::Command { command: json!("lights off") }), @r#"{"op":"command","command":"lights off"}"#);
-        assert_snapshot!(line(&Request::Confirm { id: CommandId::lossy("a"), yes: true }), @r#"{"op":"confirm","id":"a","yes":true}"#);
+        assert_snapshot!(line(&Request::Confirm { id: CommandId::lossy("a"), yes: true, number: None }), @r#"{"op":"confirm","id":"a","yes":true}"#);
         assert_snapshot!(line(&Request::AuditVerify), @r#"{"op":"audit_verify"}"#);
         let reply = Reply::Status(StatusUpdate {
             id: CommandId::lossy("a"),
             status: hob_events::Status::Thinking,
             question: None,
+            number: None,
         });
         assert_snapshot!(serde_json::to_string(&reply).unwrap(), @r#"{"reply":"status","id":"a","status":"thinking"}"#);
     }

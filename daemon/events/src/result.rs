@@ -51,6 +51,10 @@ pub struct StatusUpdate {
     /// The question a person is asked, when it waits for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
+    /// The number of that question among those of the command, from 1. An answer names it; without a number it answers
+    /// a first question only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
 }
 
 /// One tool call in a final result.

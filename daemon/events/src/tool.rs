@@ -102,10 +102,13 @@ pub struct WrittenCall {
 }
 
 /// What the gate allowed: carried with the call, and checked again at every device effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permit {
     /// The highest device risk this call may touch.
     pub risk: Risk,
+    /// The devices it may touch, by their own names, when its arguments name some; else any up to that risk.
+    #[serde(default)]
+    pub devices: Option<Vec<String>>,
     /// The trust of the turn that made it.
     pub trust: Trust,
 }

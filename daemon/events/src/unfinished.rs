@@ -6,6 +6,9 @@ use crate::ids::{CallId, ToolName, TurnId};
 use crate::tool::Receipt;
 use serde_json::{Map, Value};
 
+/// Beginnings after which a command is given up: one crash can be chance, three with the same command are not.
+const MOST_BEGINNINGS: usize = 3;
+
 /// A command whose inbox entry is still open, with everything that is known of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unfinished {
@@ -13,6 +16,8 @@ pub struct Unfinished {
     pub command: Command,
     /// Its turn, when one had begun.
     pub turn: Option<TurnId>,
+    /// How often it was begun: a command that takes hob down each time must not be begun for ever.
+    pub begun: usize,
     /// Calls with an effect that were about to run, in order.
     pub calls: Vec<UnfinishedCall>,
 }
@@ -35,9 +40,10 @@ pub struct UnfinishedCall {
 }
 
 impl Unfinished {
-    /// Whether the command can be begun anew: nothing that must not happen twice may have happened once.
+    /// Whether the command can be begun anew: nothing that must not happen twice may have happened once, and it was
+    /// not begun too often already.
     #[must_use]
     pub fn can_begin_anew(&self) -> bool {
-        self.calls.iter().all(|call| call.idempotent)
+        self.begun < MOST_BEGINNINGS && self.calls.iter().all(|call| call.idempotent)
     }
 }

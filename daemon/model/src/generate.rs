@@ -93,6 +93,8 @@ pub(crate) struct Generation {
     begun: bool,
     /// The slot that is kept for it while it is parked.
     pub(crate) parked_in: Option<Slot>,
+    /// It made room before: what it finds in its slot is its own work.
+    was_parked: bool,
     timings: ModelTimings,
 }
 
@@ -121,6 +123,7 @@ impl Generation {
             unscored: 0,
             begun: false,
             parked_in: None,
+            was_parked: false,
             timings: ModelTimings::default(),
         }
     }
@@ -159,6 +162,10 @@ impl Generation {
         if self.tokens.len() == self.prompt && !self.begun {
             self.take_forced(stage, watch)?;
         }
+        // Given back first: it is the slot to go on in, not one to spare.
+        if let Some(parked) = self.parked_in.take() {
+            stage.slots.park(parked, false);
+        }
         let slot = self.take_slot(stage)?;
         loop {
             let started = Instant::now();
@@ -166,6 +173,7 @@ impl Generation {
                 self.note_time(started);
                 stage.slots.park(slot, true);
                 self.parked_in = Some(slot);
+                self.was_parked = true;
                 return Ok(Pause::Parked);
             };
             self.score_forced(&logits);
@@ -185,7 +193,7 @@ impl Generation {
         let conversation = self.conversation.as_ref();
         let (slot, cached) = stage.slots.prepare(stage.decoder, &self.tokens, reusable, conversation)?;
         // What it finds when it comes back is its own work.
-        if !self.begun && self.parked_in.is_none() {
+        if !self.begun && !self.was_parked {
             self.timings.cached_tokens = count(cached.min(self.prompt));
         }
         Ok(slot)

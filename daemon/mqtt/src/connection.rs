@@ -181,8 +181,10 @@ impl Connection {
                 Ok(event) => self.handle(event).await,
                 Err(error) => self.failed(&error, &stop).await,
             };
-            if told.is_err() {
-                return;
+            if let Err(Gone) = told {
+                // The driver has stopped. What is under way still leaves and is acknowledged, until `stop`; what comes
+                // is left unacknowledged, so that the broker sends it again.
+                tracing::debug!("nobody listens to the broker any more");
             }
         }
         self.farewell().await;
@@ -212,7 +214,8 @@ impl Connection {
         self.eventloop.options.set_clean_start(false);
         self.up = Some((Instant::now(), session_present));
         // A new process may listen to other topics than the one before, and wants the retained states.
-        let ask = first || !session_present;
+        // A subscription whose answer never came may not have arrived, although the session did.
+        let ask = first || !session_present || !self.asked_for.is_empty();
         if ask {
             self.subscribe();
         }

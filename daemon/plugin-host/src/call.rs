@@ -114,7 +114,7 @@ impl PluginHost {
         let caller = Caller {
             call: call.id,
             plugin: plugin.name.clone(),
-            permit: call.permit,
+            permit: call.permit.clone(),
             idempotent: call.idempotent && tool.spec.effects.idempotent,
         };
         let state = CallState::new(caller, Arc::clone(rights), self.io(), limits);

@@ -134,7 +134,7 @@ fn nobody(plugin: &PluginName) -> Caller {
     Caller {
         call: CallId { turn: TurnId(0), index: 0 },
         plugin: plugin.clone(),
-        permit: Permit { risk: Risk::None, trust: Trust::Untrusted },
+        permit: Permit { risk: Risk::None, trust: Trust::Untrusted, devices: Some(Vec::new()) },
         idempotent: true,
     }
 }

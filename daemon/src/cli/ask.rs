@@ -129,9 +129,9 @@ async fn follow(invocation: &Invocation, ask: &Ask, line: &mut Line) -> anyhow::
                 }
                 streamed.push_str(&delta);
             }
-            Reply::Status(StatusUpdate { id, status: Status::AwaitingConfirmation, question }) => {
+            Reply::Status(StatusUpdate { id, status: Status::AwaitingConfirmation, question, number }) => {
                 let yes = answer(ask, question.as_deref().unwrap_or("Go on?"))?;
-                line.send(Request::Confirm { id, yes }).await?;
+                line.send(Request::Confirm { id, yes, number }).await?;
             }
             Reply::Status(_) => {}
             Reply::Final { result } => return told(invocation, &result, &streamed),

@@ -11,8 +11,19 @@ pub struct Reported {
     pub state: DeviceState,
     /// When it last said something.
     pub at: UnixMs,
-    /// How often it has said something: a read-back must be newer than the command.
+    /// How often it has said something.
     pub count: u64,
+    /// At which count each field was last among what it said.
+    fields: BTreeMap<String, u64>,
+}
+
+impl Reported {
+    /// Whether the device has told this field since it had said something `count` times. An old value that a new report
+    /// does not repeat proves nothing about a command in between.
+    #[must_use]
+    pub fn told_after(&self, field: &str, count: u64) -> bool {
+        self.fields.get(field).is_some_and(|told| *told > count)
+    }
 }
 
 /// The last known state of every device, by its own name. Bounded by the inventory: only its devices are kept.
@@ -32,9 +43,12 @@ impl States {
     pub fn report(&self, device: &str, state: DeviceState, at: UnixMs) {
         if let Some(known) = self.devices.get(device) {
             known.send_modify(|reported| {
-                reported.state.extend(state);
-                reported.at = at;
                 reported.count += 1;
+                reported.at = at;
+                for (field, value) in state {
+                    reported.fields.insert(field.clone(), reported.count);
+                    reported.state.insert(field, value);
+                }
             });
         }
     }
@@ -65,6 +79,7 @@ mod tests {
         states.report("lamp", report(json!({"state": "on", "percent": 10})), UnixMs(1));
         states.report("lamp", report(json!({"state": "off"})), UnixMs(2));
         let last = states.last("lamp").unwrap();
+        assert!(last.told_after("state", 1) && !last.told_after("percent", 1), "only the state was told again");
         assert_eq!((last.state, last.at, last.count), (report(json!({"state": "off", "percent": 10})), UnixMs(2), 2));
         states.report("stranger", DeviceState::new(), UnixMs(3));
         assert_eq!(states.last("stranger"), None);

@@ -269,7 +269,7 @@ fn unfinished(view: &View<'_>) -> Result<Vec<Unfinished>, TableError> {
         for (_, value) in view.scan(Table::Steps, &number.to_be_bytes(), None, EVERYTHING)? {
             add_step(&mut calls, decode(Table::Steps, &value)?);
         }
-        found.push(Unfinished { command, turn: turns.last().copied(), calls });
+        found.push(Unfinished { command, turn: turns.last().copied(), begun: turns.len(), calls });
     }
     Ok(found)
 }

@@ -69,7 +69,7 @@ impl House {
             tool: ToolName::new(tool).unwrap(),
             plugin: name(plugin),
             args: arguments.as_object().unwrap().clone(),
-            permit: Permit { risk, trust: Trust::Owner },
+            permit: Permit { risk, trust: Trust::Owner, devices: None },
             idempotent: true,
             deadline_ms,
         };
