@@ -7,6 +7,7 @@ use serde_json::json;
 #[tokio::test]
 async fn it_says_that_it_stops_and_ends_well() -> anyhow::Result<()> {
     let mut world = World::example().await?;
+    world.client.ask(&Request::call("read", "list_read", json!({}))).await?;
     let status = world.hob.stop().await?;
     assert!(status.success(), "{status}");
     world.client.availability("stopped", Mark::START).await?;
