@@ -21,7 +21,7 @@ from .steps import several_steps
 
 SORTS = {
     "turn_on": 13, "turn_off": 13, "open": 6, "close": 6, "lock": 4, "unlock": 4, "set_level": 13, "set_temperature": 6, "state": 11, "group_state": 6, "quantity": 4,
-    "list_add": 5, "list_remove": 3, "list_complete": 3, "list_read": 3, "indirect": 3, "steps": 14, "chat": 4, "no_tool": 4, "absent": 17,
+    "list_add": 5, "list_remove": 3, "list_complete": 3, "list_read": 3, "indirect": 3, "steps": 14, "chat": 4, "no_tool": 4, "absent": 22,
 }  # fmt: skip
 
 

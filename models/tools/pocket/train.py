@@ -36,7 +36,7 @@ def scale_at(progress: float, plan: Plan) -> float:
         base = 1.0
     else:
         base = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - plan.hold) / (1 - plan.hold))))
-    return base * (1.0 if progress < plan.undeclared else plan.declared_scale)
+    return plan.rate * base * (1.0 if progress < plan.undeclared else plan.declared_scale)
 
 
 class Clock:
