@@ -47,7 +47,13 @@ export HOB_PLUGINS__FOLDER=$var/plugins HOB_PLUGINS__GRANTS=$etc/grants HOB_PLUG
 install -d "$HOB_PLUGINS__FOLDER" "$HOB_PLUGINS__GRANTS"
 for id in home lists; do
     "$program" plugin install "target/plugins/$id" --config configs/hob.toml >/dev/null
-    "$program" plugin grant "$id" --config configs/hob.toml >/dev/null
+    # A grant holds for one build of a plugin. An older one may have been narrowed, so it is not written over.
+    if [ -e "$HOB_PLUGINS__GRANTS/$id.toml" ]; then
+        cmp -s <(grep '^sha256' "$HOB_PLUGINS__GRANTS/$id.toml") <(grep '^sha256' "target/plugins/$id/plugin.toml") ||
+            echo "the grant of $id is kept and names another build: look at it, then run hob plugin grant $id"
+    else
+        "$program" plugin grant "$id" --config configs/hob.toml >/dev/null
+    fi
 done
 
 echo "installed below ${dest:-/}: $(du -ch "$program" "$library" "$model" | tail -n1 | cut -f1); next: systemd/README.md"

@@ -133,3 +133,26 @@ async fn words_are_put_to_the_model_and_answered() -> anyhow::Result<()> {
     assert!(result.timings.prefill_tokens > 0 && result.timings.generated_tokens > 0, "{:?}", result.timings);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_full_backlog_answers_busy_and_loses_nobody() -> anyhow::Result<()> {
+    let mut world = World::before_hob(&e2e::House::example()?, e2e::Places::tiny()?).await?;
+    world.hob = world.hob.with("agent.turns_at_once", "1").with("agent.backlog", "1");
+    world.hob.start(&world.client).await?;
+    let mut sent = Vec::new();
+    for number in 0..12 {
+        let request = Request::text(&format!("burst-{number}"), "is the tv on?").answered_to_me();
+        sent.push(world.client.send(&request).await?);
+    }
+    let mut busy = 0;
+    for sent in &sent {
+        let (_, result) = world.client.result(sent).await?;
+        busy += usize::from(result.error.is_some_and(|error| error.code == "busy"));
+    }
+    assert!((1..12).contains(&busy), "{busy} of 12 were answered busy");
+    // A name that was only refused is free: the sender may try again.
+    let again = Request::text("burst-11", "is the tv on?").answered_to_me();
+    let result = world.client.ask(&again).await?;
+    assert!(result.error.is_none_or(|error| error.code != "busy"), "there is room again");
+    Ok(())
+}
