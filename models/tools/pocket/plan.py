@@ -17,6 +17,8 @@ class Plan:
     """Until here at full rates, then a cosine down."""
     declared_scale: float = 0.6
     """Rates with declared tools, beside the schedule."""
+    rate: float = 1.0
+    """Share of the full rates for the whole run; less when it goes on from a trained folder."""
     houses: int = 1
     """In each process and step."""
     talks: int = 18
