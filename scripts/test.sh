@@ -12,6 +12,9 @@ export RUST_LIB_BACKTRACE=0
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-auto} INSTA_UPDATE=no
 began=$SECONDS
 failed=()
+# Who watches sees cargo at work; a log keeps only what went wrong.
+quiet=(--quiet)
+[ ! -t 2 ] || quiet=()
 
 # step NAME COMMAND…: runs it, and remembers that it failed.
 step() {
@@ -26,15 +29,15 @@ step() {
     fi
 }
 
-guests() { (cd plugins && cargo fmt --all --check && cargo clippy --quiet --locked --workspace --all-targets -- -D warnings); }
+guests() { (cd plugins && cargo fmt --all --check && cargo clippy "${quiet[@]}" --locked --workspace --all-targets -- -D warnings); }
 
 # One build for the binary and all tests: built apart, the features that only tests want would build the heavy parts twice.
-build() { cargo build --quiet --locked --workspace --all-targets; }
+build() { cargo build "${quiet[@]}" --locked --workspace --all-targets; }
 
 # Only the libraries' tests: the components themselves do not link for this machine.
 guest_tests() { (cd plugins && cargo nextest run --locked --workspace --lib --profile ci); }
 
-docs() { RUSTDOCFLAGS="-D warnings" cargo doc --quiet --locked --workspace --no-deps --document-private-items; }
+docs() { RUSTDOCFLAGS="-D warnings" cargo doc "${quiet[@]}" --locked --workspace --no-deps --document-private-items; }
 
 # passed and failed of a nextest run, out of the file that it wrote.
 count() {
@@ -51,7 +54,7 @@ reports=(target/nextest/ci/junit.xml plugins/target/nextest/ci/junit.xml)
 rm -f "${reports[@]}"
 
 step "format" cargo fmt --all --check
-step "lints" cargo clippy --quiet --locked --workspace --all-targets -- -D warnings
+step "lints" cargo clippy "${quiet[@]}" --locked --workspace --all-targets -- -D warnings
 step "plugins" scripts/build-plugins.sh
 step "plugin lints" guests
 step "build" build
