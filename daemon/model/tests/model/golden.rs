@@ -4,8 +4,12 @@ use crate::{fixture, runtime};
 use hob_model::{Decoder, ForwardFailure, Interrupt, Interruption, Keep, ModelFolder, OrtDecoder, Slot, Variant};
 use hob_onnx::SessionSettings;
 use serde::Deserialize;
+use std::path::Path;
 
 const CONTEXT: usize = 128;
+
+/// The longest golden prompt of pocket has some 1,500 tokens.
+const POCKET_CONTEXT: usize = 4096;
 
 #[derive(Deserialize)]
 struct Golden {
@@ -21,7 +25,11 @@ struct Case {
 }
 
 fn cases() -> Vec<Case> {
-    let text = std::fs::read_to_string(fixture("tiny").join("golden.json")).unwrap();
+    read(&fixture("tiny").join("golden.json"))
+}
+
+fn read(path: &Path) -> Vec<Case> {
+    let text = std::fs::read_to_string(path).unwrap();
     serde_json::from_str::<Golden>(&text).unwrap().cases
 }
 
@@ -68,6 +76,19 @@ fn the_decoder_writes_what_transformers_writes_whatever_the_chunks() {
         for (id, logit) in case.first {
             assert!((row[id] - logit).abs() < 1e-3, "token {id}: {} and {logit}", row[id]);
         }
+    }
+}
+
+#[test]
+fn the_shipped_model_writes_what_transformers_writes_on_at_least_fifty_prompts() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/pocket");
+    let folder = ModelFolder::open(&path, Some(Variant::Fp32)).unwrap();
+    let mut decoder = OrtDecoder::open(&runtime(), &folder, &SessionSettings::default(), 1, POCKET_CONTEXT).unwrap();
+    let cases = read(&fixture("pocket_golden.json"));
+    assert!(cases.len() >= 50, "{} prompts", cases.len());
+    for (number, case) in cases.iter().enumerate() {
+        let written = greedy(&mut decoder, Slot(0), &case.prompt, 256, case.tokens.len());
+        assert_eq!(written, case.tokens, "prompt {number}");
     }
 }
 
