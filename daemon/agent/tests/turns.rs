@@ -238,12 +238,12 @@ fn what_a_tool_returned_lowers_the_trust_of_the_calls_written_after_it() {
     let read = agent.step(generated(2, 0, vec![call("get_state", "lamp", 1.0)]));
     agent.step(returned(3, &the_call(&read)));
     let after = agent.step(generated(4, 0, vec![call("unlock", "front door", 1.0)]));
-    let trust = after.records.iter().find_map(|record| match record {
-        Record::Audit(hob_events::AuditEntry { kind: hob_events::AuditKind::Gated { decision, .. }, .. }) => {
-            Some(decision.clone())
-        }
-        _ => None,
-    });
+    let decision = |record: &Record| {
+        let Record::Audit(hob_events::AuditEntry { kind, .. }) = record else { return None };
+        let hob_events::AuditKind::Gated { decision, .. } = kind else { return None };
+        Some(decision.clone())
+    };
+    let trust = after.records.iter().find_map(decision);
     assert_eq!(trust.as_deref(), Some("confirm: the source is not trusted with it"));
 }
 

@@ -42,7 +42,7 @@ pub struct Identity {
     pub sha256: ComponentHash,
 }
 
-/// The `[limits]` table of a manifest or a grant. What is left out is the default of [`EffectiveLimits`].
+/// The `[limits]` table of a manifest or a grant. What is left out is the default of `EffectiveLimits`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Limits {
