@@ -70,12 +70,12 @@ fn parse(line: &str) -> anyhow::Result<Case> {
 }
 
 impl Case {
-    /// Whether these calls are right: as many as wanted, each the wanted tool with the wanted values, on the wanted
+    /// Whether these calls are right: none where nothing may be done, else as many as wanted, each the wanted tool with the wanted values, on the wanted
     /// devices, whether they are named one by one, by an alias, or as a group.
     pub(crate) fn is_met_by(&self, written: &[WrittenCall]) -> bool {
         let wanted = self.effects(self.expect.iter().map(|call| (call.tool.as_str(), &call.args)));
         let done = self.effects(written.iter().map(|call| (call.tool.as_str(), &call.args)));
-        !wanted.is_empty() && wanted == done
+        wanted == done
     }
 
     /// What calls come to: tool, device and values, one entry for each device that is touched.

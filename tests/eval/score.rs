@@ -23,6 +23,7 @@ pub(crate) struct Tally {
     pub(crate) free: usize,
     pub(crate) refused: usize,
     pub(crate) refused_or_asked: usize,
+    calls_right: usize,
     acted: usize,
     acted_right: usize,
     refusals_wanted: usize,
@@ -38,7 +39,9 @@ impl Tally {
         self.refused += one(score.refused);
         self.refused_or_asked += one(score.refused || !score.sure);
         self.acted += one(!score.refused && score.sure);
-        self.acted_right += one(score.constrained && score.sure);
+        let right = score.constrained && !score.refused;
+        self.calls_right += one(right);
+        self.acted_right += one(right && score.sure);
     }
 
     pub(crate) fn wants_refusal(&self) -> bool {
@@ -56,7 +59,7 @@ impl Tally {
 
     /// Of the right calls, those it was sure enough to act on.
     pub(crate) fn right_kept(&self) -> String {
-        share(self.acted_right, self.constrained)
+        share(self.acted_right, self.calls_right)
     }
 }
 
