@@ -64,10 +64,12 @@ test-systemd: ## boot a small Debian with hob installed: ready, watched, restart
 	cargo build --quiet --locked -p hob
 	scripts/test-systemd.sh
 
-bench: ## measure the hot paths
+bench: ## measure: grammars and masks, then a whole command from the broker and back
 	@$(SETUP) rust packages wasm onnxruntime
 	scripts/build-plugins.sh
-	cargo bench --locked --workspace
+	cargo bench --quiet --locked --profile dev -p hob-model --bench grammar -- --warm-up-time 1 --measurement-time 2
+	cargo build --quiet --locked -p hob -p e2e --bins
+	target/debug/bench
 
 eval-pocket: ## score the shipped model on homes and commands that it was not trained on
 	@$(SETUP) rust packages wasm onnxruntime
