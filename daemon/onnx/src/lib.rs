@@ -6,8 +6,10 @@
 //! No other crate of hob names `ort`.
 
 mod cpus;
+mod graph;
 mod library;
 mod locate;
+mod lookup;
 mod port;
 mod provider;
 mod session;
@@ -16,8 +18,10 @@ mod stop;
 mod tensor;
 
 pub use cpus::usable_cpus;
+pub use graph::{Graph, Node, NumberKind, ReadGraphError, Weights, WeightsError};
 pub use library::{MIN_VERSION, OpenLibraryError, Runtime};
 pub use locate::{LIBRARY_VARIABLE, find_library};
+pub use lookup::{Lookup, OpenLookupError};
 pub use port::{Dim, Port};
 pub use provider::{Provider, UnknownProvider};
 pub use session::{OpenSessionError, RunError, Session};

@@ -98,16 +98,31 @@ impl Session {
         if !path.is_file() {
             return Err(OpenSessionError::Missing { path: path.to_owned() });
         }
-        let other = |error: ort::Error| OpenSessionError::Other { path: path.to_owned(), reason: error.to_string() };
-        let builder = configured(runtime, settings).map_err(other)?;
-        let mut builder =
-            builder.with_execution_providers(settings.provider.register(settings.arena)).map_err(|error| {
-                OpenSessionError::Provider { provider: settings.provider, reason: error.message().to_owned() }
-            })?;
+        let mut builder = prepared(runtime, path, settings)?;
         let session = builder.commit_from_file(path).map_err(|error| refused(path, error.code(), error.message()))?;
+        Ok(Self::new(session))
+    }
+
+    /// Loads a graph that was made out of the one at `path` and holds all its weights.
+    ///
+    /// # Errors
+    /// [`OpenSessionError`], by what has to be done about it.
+    pub(crate) fn open_made(
+        runtime: &Runtime,
+        path: &Path,
+        graph: &[u8],
+        settings: &SessionSettings,
+    ) -> Result<Self, OpenSessionError> {
+        let mut builder = prepared(runtime, path, settings)?;
+        let session =
+            builder.commit_from_memory(graph).map_err(|error| refused(path, error.code(), error.message()))?;
+        Ok(Self::new(session))
+    }
+
+    fn new(session: ort::session::Session) -> Self {
         let inputs = session.inputs().iter().map(Port::new).collect();
         let outputs = session.outputs().iter().map(Port::new).collect();
-        Ok(Self { session, inputs, outputs })
+        Self { session, inputs, outputs }
     }
 
     /// What goes in, in the graph's order.
@@ -152,6 +167,14 @@ impl Session {
         };
         outputs.into_iter().map(tensor).collect()
     }
+}
+
+fn prepared(runtime: &Runtime, path: &Path, settings: &SessionSettings) -> Result<SessionBuilder, OpenSessionError> {
+    let other = |error: ort::Error| OpenSessionError::Other { path: path.to_owned(), reason: error.to_string() };
+    let builder = configured(runtime, settings).map_err(other)?;
+    builder
+        .with_execution_providers(settings.provider.register(settings.arena))
+        .map_err(|error| OpenSessionError::Provider { provider: settings.provider, reason: error.message().to_owned() })
 }
 
 fn configured(runtime: &Runtime, settings: &SessionSettings) -> Result<SessionBuilder, ort::Error> {

@@ -30,6 +30,20 @@ const KNOWN: [(Element, TensorElementType); 5] = [
     (Element::Bool, TensorElementType::Bool),
 ];
 
+impl Element {
+    /// By the numbers of ONNX's `TensorProto.DataType`.
+    pub(crate) fn of_code(code: i64) -> Self {
+        match code {
+            1 => Self::F32,
+            6 => Self::I32,
+            7 => Self::I64,
+            9 => Self::Bool,
+            10 => Self::F16,
+            _ => Self::Other,
+        }
+    }
+}
+
 impl From<TensorElementType> for Element {
     fn from(kind: TensorElementType) -> Self {
         KNOWN.iter().find(|(_, known)| *known == kind).map_or(Self::Other, |(element, _)| *element)
@@ -94,6 +108,16 @@ impl Tensor {
     /// # Errors
     /// [`TensorError::Make`] when the shape asks for another count of numbers.
     pub fn f32(shape: &[usize], data: Vec<f32>) -> Result<Self, TensorError> {
+        let made = ort::value::Tensor::from_array((shape, data)).map_err(|error| unmade(shape, &error))?;
+        Ok(Self { value: made.upcast() })
+    }
+
+    /// Half precision numbers, row by row, rounded from single precision.
+    ///
+    /// # Errors
+    /// [`TensorError::Make`] when the shape asks for another count of numbers.
+    pub fn f16(shape: &[usize], data: &[f32]) -> Result<Self, TensorError> {
+        let data: Vec<half::f16> = data.iter().map(|number| half::f16::from_f32(*number)).collect();
         let made = ort::value::Tensor::from_array((shape, data)).map_err(|error| unmade(shape, &error))?;
         Ok(Self { value: made.upcast() })
     }

@@ -1,0 +1,213 @@
+//! An ONNX file read without ONNX Runtime: which operators there are, and where their weights lie.
+//!
+//! For what has to be known of a graph before it is loaded, or instead of loading it. Nothing here runs anything. A
+//! file is untrusted: sizes and places that it names are checked against what is really there.
+
+#[cfg(test)]
+pub(crate) mod build;
+mod proto;
+mod weights;
+
+pub use proto::Node;
+pub use weights::{NumberKind, Weights, WeightsError};
+
+use crate::port::{Dim, Port};
+use crate::tensor::Element;
+use prost::Message;
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// The most that a graph without its weights may take. The largest published one has 0.9 MB; with weights inside, and
+/// up to what the format allows, it is none of those that are read here.
+const MAX_BYTES: u64 = 64 << 20;
+
+/// Why a file could not be read as a graph.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadGraphError {
+    /// The system says no.
+    #[error("cannot read {path}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+    /// Too large to be a graph whose weights lie beside it.
+    #[error("{path} has {bytes} bytes, and a graph with its weights beside it has at most {MAX_BYTES}")]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its size.
+        bytes: u64,
+    },
+    /// It is no ONNX file, or only the beginning of one.
+    #[error("{path} is cut short or no ONNX graph ({reason}): fetch it again")]
+    NotAGraph {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The operators and constants of one file.
+#[derive(Debug, Clone)]
+pub struct Graph {
+    path: PathBuf,
+    body: proto::GraphBody,
+    ir_version: i64,
+    opsets: Vec<proto::Opset>,
+    /// Which node makes a value.
+    makers: HashMap<String, usize>,
+    constants: HashMap<String, usize>,
+}
+
+impl Graph {
+    /// Reads a file. The weights beside it are not touched.
+    ///
+    /// # Errors
+    /// [`ReadGraphError`] for a file that is none.
+    pub fn read(path: &Path) -> Result<Self, ReadGraphError> {
+        let unreadable = |source| ReadGraphError::Unreadable { path: path.to_owned(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        let bytes = file.metadata().map_err(unreadable)?.len();
+        if bytes > MAX_BYTES {
+            return Err(ReadGraphError::TooLarge { path: path.to_owned(), bytes });
+        }
+        let mut content = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut content).map_err(unreadable)?;
+        Self::parse(path, &content)
+    }
+
+    /// Reads what stands in the file `path`.
+    fn parse(path: &Path, content: &[u8]) -> Result<Self, ReadGraphError> {
+        let refused = |reason: String| ReadGraphError::NotAGraph { path: path.to_owned(), reason };
+        let model = proto::Model::decode(content).map_err(|error| refused(error.to_string()))?;
+        let body = model.graph.ok_or_else(|| refused("it holds no graph".to_owned()))?;
+        let mut makers = HashMap::new();
+        for (place, node) in body.nodes.iter().enumerate() {
+            for output in node.outputs.iter().filter(|output| !output.is_empty()) {
+                if makers.insert(output.clone(), place).is_some() {
+                    return Err(refused(format!("two nodes make '{output}'")));
+                }
+            }
+        }
+        let names = body.initializers.iter().enumerate();
+        let constants = names.map(|(place, constant)| (constant.name.clone(), place)).collect();
+        let (ir_version, opsets) = (model.ir_version, model.opsets);
+        Ok(Self { path: path.to_owned(), body, ir_version, opsets, makers, constants })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// All operators, in the file's order.
+    #[must_use]
+    pub fn nodes(&self) -> &[Node] {
+        &self.body.nodes
+    }
+
+    /// What goes in, without the constants that older files list as well.
+    #[must_use]
+    pub fn inputs(&self) -> Vec<Port> {
+        let inputs = self.body.inputs.iter().filter(|input| !self.constants.contains_key(&input.name));
+        inputs.map(port).collect()
+    }
+
+    /// What comes out.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<Port> {
+        self.body.outputs.iter().map(port).collect()
+    }
+
+    /// The node that makes a value; none for inputs and constants.
+    #[must_use]
+    pub fn maker(&self, value: &str) -> Option<&Node> {
+        self.body.nodes.get(*self.makers.get(value)?)
+    }
+
+    /// The same graph as a file of its own, with only the first `rows` rows of the constants `tables`.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when the numbers of a constant cannot be read.
+    pub(crate) fn with_rows(&self, tables: &[String], rows: usize) -> Result<Vec<u8>, WeightsError> {
+        let mut body = self.body.clone();
+        for constant in &mut body.initializers {
+            let weights = Weights::new(constant, &self.path)?;
+            let kept = if tables.contains(&constant.name) { rows.min(weights.rows()) } else { weights.rows() };
+            let raw = weights.first_rows(kept)?;
+            if let Some(dim) = constant.dims.first_mut() {
+                *dim = i64::try_from(kept).unwrap_or(i64::MAX);
+            }
+            let (name, dims, element) = (constant.name.clone(), constant.dims.clone(), constant.element);
+            *constant = proto::Constant { name, dims, element, raw, ..proto::Constant::default() };
+        }
+        let model = proto::Model { graph: Some(body), opsets: self.opsets.clone(), ir_version: self.ir_version };
+        Ok(model.encode_to_vec())
+    }
+
+    /// The numbers of a constant, be it one of the graph's own or made by a `Constant` node; none for other values.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when the file says something about them that cannot be.
+    pub fn weights(&self, value: &str) -> Result<Option<Weights>, WeightsError> {
+        let own = self.constants.get(value).and_then(|place| self.body.initializers.get(*place));
+        let made = || {
+            let node = self.maker(value).filter(|node| node.operator == "Constant" && node.domain.is_empty())?;
+            node.attributes.iter().find(|attribute| attribute.name == "value")?.tensor.as_ref()
+        };
+        own.or_else(made).map(|constant| Weights::new(constant, &self.path)).transpose()
+    }
+}
+
+impl Node {
+    /// A whole-number setting.
+    #[must_use]
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        self.attributes.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.integer)
+    }
+
+    /// The one whole number in a setting that is a constant.
+    #[must_use]
+    pub fn constant(&self, name: &str) -> Option<i64> {
+        let tensor = self.attributes.iter().find(|attribute| attribute.name == name)?.tensor.as_ref()?;
+        match Weights::new(tensor, Path::new("")).ok()?.integers()?.as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        }
+    }
+
+    /// Whether it is one of ONNX's own operators of that name.
+    #[must_use]
+    pub fn is(&self, operator: &str) -> bool {
+        self.operator == operator && (self.domain.is_empty() || self.domain == "ai.onnx")
+    }
+
+    /// Whether it is one of ONNX Runtime's operators of that name.
+    #[must_use]
+    pub fn is_contrib(&self, operator: &str) -> bool {
+        self.operator == operator && self.domain == "com.microsoft"
+    }
+}
+
+fn port(value: &proto::Value) -> Port {
+    let tensor = value.kind.as_ref().and_then(|kind| kind.tensor.as_ref());
+    let dim = |dim: &proto::Dimension| {
+        dim.length.and_then(|length| usize::try_from(length).ok()).map_or(Dim::Free, Dim::Fixed)
+    };
+    let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
+    Port {
+        name: value.name.clone(),
+        element: tensor.map(|tensor| Element::of_code(tensor.element.into())),
+        dims: shape.map(|shape| shape.dims.iter().map(dim).collect()).unwrap_or_default(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,158 @@
+//! The messages of an ONNX file, as far as hob reads them.
+//!
+//! Field numbers are those of `onnx.proto3` in the ONNX project. Fields that are not named here are passed over in
+//! reading.
+
+use prost::Message;
+
+/// A whole file.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Model {
+    #[prost(message, optional, tag = "7")]
+    pub(crate) graph: Option<GraphBody>,
+    #[prost(message, repeated, tag = "8")]
+    pub(crate) opsets: Vec<Opset>,
+    #[prost(int64, tag = "1")]
+    pub(crate) ir_version: i64,
+}
+
+/// Which operators the file speaks of.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Opset {
+    #[prost(string, tag = "1")]
+    pub(crate) domain: String,
+    #[prost(int64, tag = "2")]
+    pub(crate) version: i64,
+}
+
+/// Operators in the order in which they can run, and the constants that they name.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct GraphBody {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) nodes: Vec<Node>,
+    #[prost(string, tag = "2")]
+    pub(crate) name: String,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) initializers: Vec<Constant>,
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) inputs: Vec<Value>,
+    #[prost(message, repeated, tag = "12")]
+    pub(crate) outputs: Vec<Value>,
+}
+
+/// One operator.
+#[derive(Clone, PartialEq, Message)]
+pub struct Node {
+    /// What it reads: names of other nodes' outputs, constants or the graph's inputs; empty where one is left out.
+    #[prost(string, repeated, tag = "1")]
+    pub inputs: Vec<String>,
+    /// What it makes.
+    #[prost(string, repeated, tag = "2")]
+    pub outputs: Vec<String>,
+    /// Its own name.
+    #[prost(string, tag = "3")]
+    pub name: String,
+    /// `MatMul` and the like.
+    #[prost(string, tag = "4")]
+    pub operator: String,
+    /// Empty for ONNX's own operators, `com.microsoft` for ONNX Runtime's.
+    #[prost(string, tag = "7")]
+    pub domain: String,
+    #[prost(message, repeated, tag = "5")]
+    pub(crate) attributes: Vec<Attribute>,
+}
+
+/// A setting of one operator.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Attribute {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(float, tag = "2")]
+    pub(crate) float: f32,
+    #[prost(int64, tag = "3")]
+    pub(crate) integer: i64,
+    #[prost(bytes = "vec", tag = "4")]
+    pub(crate) text: Vec<u8>,
+    #[prost(message, optional, tag = "5")]
+    pub(crate) tensor: Option<Constant>,
+    #[prost(int64, repeated, tag = "8")]
+    pub(crate) integers: Vec<i64>,
+    #[prost(int32, tag = "20")]
+    pub(crate) kind: i32,
+}
+
+/// A constant: its numbers in the file, or a place in a file beside it.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Constant {
+    #[prost(int64, repeated, tag = "1")]
+    pub(crate) dims: Vec<i64>,
+    #[prost(int32, tag = "2")]
+    pub(crate) element: i32,
+    #[prost(float, repeated, tag = "4")]
+    pub(crate) floats: Vec<f32>,
+    #[prost(int32, repeated, tag = "5")]
+    pub(crate) integers: Vec<i32>,
+    #[prost(int64, repeated, tag = "7")]
+    pub(crate) longs: Vec<i64>,
+    #[prost(string, tag = "8")]
+    pub(crate) name: String,
+    #[prost(bytes = "vec", tag = "9")]
+    pub(crate) raw: Vec<u8>,
+    #[prost(message, repeated, tag = "13")]
+    pub(crate) external: Vec<Entry>,
+    #[prost(int32, tag = "14")]
+    pub(crate) location: i32,
+}
+
+/// [`Constant::location`]: the numbers are in another file.
+pub(crate) const EXTERNAL: i32 = 1;
+
+/// A pair of words.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Entry {
+    #[prost(string, tag = "1")]
+    pub(crate) key: String,
+    #[prost(string, tag = "2")]
+    pub(crate) value: String,
+}
+
+/// An input or output of the graph.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Value {
+    #[prost(string, tag = "1")]
+    pub(crate) name: String,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) kind: Option<Kind>,
+}
+
+/// What a value is; only tensors are read.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Kind {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) tensor: Option<TensorKind>,
+}
+
+/// Element and shape of a tensor.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct TensorKind {
+    #[prost(int32, tag = "1")]
+    pub(crate) element: i32,
+    #[prost(message, optional, tag = "2")]
+    pub(crate) shape: Option<Shape>,
+}
+
+/// The dimensions of a tensor.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Shape {
+    #[prost(message, repeated, tag = "1")]
+    pub(crate) dims: Vec<Dimension>,
+}
+
+/// One dimension: a length, or a name for one that the caller chooses.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct Dimension {
+    #[prost(int64, optional, tag = "1")]
+    pub(crate) length: Option<i64>,
+    #[prost(string, optional, tag = "2")]
+    pub(crate) name: Option<String>,
+}
