@@ -95,6 +95,10 @@ pub struct Model {
     pub threads: usize,
     /// Generations that may wait.
     pub queue: usize,
+    /// Answers kept, so that the very same prompt is not decoded again; 0 keeps none.
+    pub memo_entries: usize,
+    /// Where they are kept; may be emptied at any time.
+    pub cache: PathBuf,
     /// How the next token is chosen.
     pub sampling: Sampling,
 }
@@ -109,6 +113,8 @@ impl Default for Model {
             slots: 2,
             threads: 0,
             queue: 8,
+            memo_entries: 2048,
+            cache: "/var/cache/hob/model".into(),
             sampling: Sampling::default(),
         }
     }
@@ -319,6 +325,7 @@ impl Settings {
     fn take_paths_from(&mut self, folder: &Path) {
         let paths = [
             &mut self.model.folder,
+            &mut self.model.cache,
             &mut self.doors.socket,
             &mut self.plugins.folder,
             &mut self.plugins.grants,

@@ -14,7 +14,8 @@ use hob_agent::{Agent, Decisions};
 use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
 use hob_events::Offer;
 use hob_model::{
-    Description, Gemma, ModelSettings, ModelWorker, OpenModelError, Report, Sampling, StartWorkerError, UnknownVariant,
+    Description, Gemma, MemoSettings, ModelSettings, ModelWorker, OpenModelError, Report, Sampling, StartWorkerError,
+    UnknownVariant,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
 use hob_onnx::{OpenLibraryError, Runtime, SessionSettings};
@@ -410,6 +411,8 @@ pub fn host_settings(settings: &Settings) -> HostSettings {
 fn model_settings(settings: &Settings) -> Result<ModelSettings, UnknownVariant> {
     let model = &settings.model;
     let variant = if model.variant.is_empty() { None } else { Some(model.variant.parse()?) };
+    let memo =
+        MemoSettings { folder: model.cache.clone(), entries: model.memo_entries, bytes: MemoSettings::USUAL_BYTES };
     let session = SessionSettings { threads: NonZero::new(model.threads), ..SessionSettings::default() };
     Ok(ModelSettings {
         variant,
@@ -424,6 +427,7 @@ fn model_settings(settings: &Settings) -> Result<ModelSettings, UnknownVariant> 
             seed: model.sampling.seed,
         },
         session,
+        memo: (model.memo_entries > 0).then_some(memo),
         ..ModelSettings::new(model.folder.clone())
     })
 }

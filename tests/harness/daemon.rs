@@ -49,9 +49,14 @@ impl Daemon {
     /// Sets `section.key` for the next start, over what the settings file says.
     #[must_use]
     pub fn with(mut self, key: &str, value: &str) -> Self {
+        self.set(key, value);
+        self
+    }
+
+    /// The same for a daemon that has run already.
+    pub fn set(&mut self, key: &str, value: &str) {
         let name = format!("HOB_{}", key.to_uppercase().replace('.', "__"));
         self.variables.insert(name, value.to_owned());
-        self
     }
 
     /// Starts it and waits until it says over the broker that it is there.
@@ -194,7 +199,7 @@ impl Daemon {
         let quoted = |path: &Path| format!("'{}'", path.display());
         format!(
             "[node]\nname = '{node}'\n\n\
-             [model]\nfolder = {}\n\n\
+             [model]\nfolder = {}\ncache = 'model-cache'\n\n\
              [onnx]\nlibrary = {}\n\n\
              [mqtt]\nport = {port}\n\n\
              [doors]\nsocket = 'control.sock'\n\n\

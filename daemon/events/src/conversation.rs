@@ -145,6 +145,9 @@ pub struct ModelTimings {
     pub generated_tokens: u32,
     /// Tokens that the grammar left no choice about.
     pub forced_tokens: u32,
+    /// The very same prompt had been answered before: nothing was run, and every count of tokens is 0.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_memo: bool,
 }
 
 /// What came of a generation.

@@ -107,6 +107,9 @@ pub struct Timings {
     pub cached_tokens: u32,
     /// Tokens generated.
     pub generated_tokens: u32,
+    /// Every answer of the model came from the memo: it had seen the very same prompts before, and was not run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub from_memo: bool,
 }
 
 impl Timings {
@@ -115,6 +118,8 @@ impl Timings {
         if self.first_token_ms == 0.0 {
             self.first_token_ms = step.first_token_ms;
         }
+        // A generation that ran wrote one token at least.
+        self.from_memo = step.from_memo && self.generated_tokens == 0;
         self.queue_ms += step.queue_ms;
         self.prefill_ms += step.prefill_ms;
         self.decode_ms += step.decode_ms;
@@ -147,4 +152,23 @@ pub struct CommandResult {
     /// Nothing was acted on because the sender asked for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_from_the_memo_when_every_step_of_it_is() {
+        let recalled = ModelTimings { from_memo: true, ..ModelTimings::default() };
+        let ran = ModelTimings { generated_tokens: 3, ..ModelTimings::default() };
+        let of = |steps: &[ModelTimings]| {
+            let mut timings = Timings::default();
+            steps.iter().for_each(|step| timings.add(step));
+            timings.from_memo
+        };
+        assert!(of(&[recalled]) && of(&[recalled, recalled]));
+        assert!(!of(&[]) && !of(&[ran]) && !of(&[recalled, ran]) && !of(&[ran, recalled]));
+        assert!(!of(&[recalled, ran, recalled]));
+    }
 }

@@ -3,14 +3,16 @@
 use crate::chat::{ChatFormat, Gemma4, Vocabulary};
 use crate::decoder::Decoder;
 use crate::folder::{ModelFolder, OpenModelError, Variant};
+use crate::front::{Front, Recalled};
 use crate::generate::{Failure, Generation, Pause, Stage};
-use crate::grammar::{Constraint, Grammars, resolve};
+use crate::grammar::Grammars;
 use crate::interrupt::Interrupt;
 use crate::kv::Slots;
-use crate::language_model::{LanguageModel, Progress};
+use crate::language_model::{LanguageModel, Progress, Recall};
+use crate::memo::{Identity, Key, Memo, MemoSettings};
 use crate::ort_decoder::OrtDecoder;
 use crate::sampler::{Sampler, Sampling};
-use hob_events::{GenerateFailure, GenerateOrder, Generated, Message, Prompt, TurnId};
+use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
 use hob_onnx::{Runtime, SessionSettings};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -34,6 +36,8 @@ pub struct ModelSettings {
     pub constrained: bool,
     /// How the sessions are set up.
     pub session: SessionSettings,
+    /// Where answers are kept that may be given again; `None` decodes everything.
+    pub memo: Option<MemoSettings>,
 }
 
 impl ModelSettings {
@@ -49,6 +53,7 @@ impl ModelSettings {
             sampling: Sampling::default(),
             constrained: true,
             session: SessionSettings::default(),
+            memo: None,
         }
     }
 }
@@ -78,14 +83,15 @@ pub struct Parts<D> {
 pub struct Gemma {
     decoder: Box<dyn Decoder>,
     slots: Slots,
-    format: Box<dyn ChatFormat>,
-    vocabulary: Arc<Vocabulary>,
-    grammars: Option<Grammars>,
-    suppressed: Vec<bool>,
-    stops: Vec<u32>,
+    front: Arc<Front>,
     chunk: usize,
-    sampling: Sampling,
-    parked: Vec<Generation>,
+    parked: Vec<Begun>,
+}
+
+/// A generation under way, and by what the memo will know it.
+struct Begun {
+    generation: Generation,
+    key: Option<Key>,
 }
 
 impl Gemma {
@@ -114,7 +120,11 @@ impl Gemma {
             ),
             None => None,
         };
-        Ok(Self::new(Parts {
+        let memo = match &settings.memo {
+            Some(memo) => Memo::open(memo.clone(), &Identity::of(&folder, settings, runtime)?),
+            None => None,
+        };
+        let parts = Parts {
             decoder,
             format: Box::new(format),
             vocabulary,
@@ -123,12 +133,17 @@ impl Gemma {
             stops: folder.generation.stops().to_vec(),
             chunk_tokens: settings.chunk_tokens,
             sampling: settings.sampling,
-        }))
+        };
+        Ok(Self::assemble(parts, memo))
     }
 
-    /// Puts a model together from its parts.
+    /// Puts a model together from its parts. It decodes everything: only a folder has what a memo is known by.
     #[must_use]
     pub fn new(parts: Parts<impl Decoder + 'static>) -> Self {
+        Self::assemble(parts, None)
+    }
+
+    pub(crate) fn assemble(parts: Parts<impl Decoder + 'static>, memo: Option<Memo>) -> Self {
         let Parts { decoder, format, vocabulary, grammars, suppressed, stops, chunk_tokens, sampling } = parts;
         let mut by_id = vec![false; vocabulary.len()];
         for id in format.suppressed().iter().chain(&suppressed) {
@@ -136,52 +151,39 @@ impl Gemma {
                 *place = true;
             }
         }
+        let never: Vec<u32> = (0..).zip(&by_id).filter(|(_, never)| **never).map(|(id, _)| id).collect();
+        let memo = memo.map(|memo| memo.under(&stops, &never));
         Self {
             slots: Slots::new(decoder.slots()),
             decoder: Box::new(decoder),
-            format,
-            vocabulary,
-            grammars,
-            suppressed: by_id,
-            stops,
+            front: Arc::new(Front { format, vocabulary, grammars, suppressed: by_id, stops, sampling, memo }),
             chunk: chunk_tokens,
-            sampling,
             parked: Vec::new(),
         }
     }
 
-    /// The parked generation of the order's turn, or a new one.
-    fn begin(&mut self, order: &GenerateOrder) -> Result<Generation, GenerateFailure> {
-        if let Some(place) = self.parked.iter().position(|generation| generation.turn == order.turn) {
-            return Ok(self.parked.swap_remove(place));
+    /// The answer from the memo, the parked generation of the order's turn, or a new one.
+    fn begin(&mut self, order: &GenerateOrder) -> Result<Beginning, GenerateFailure> {
+        if let Some(place) = self.parked.iter().position(|begun| begun.generation.turn == order.turn) {
+            return Ok(Beginning::Begun(self.parked.swap_remove(place)));
         }
-        let prompt = self.render(&order.prompt)?;
-        let constraint = match &self.grammars {
-            Some(grammars) => {
-                grammars.constraint(&order.prompt.offer, order.allowed).map_err(|error| failed(&error))?
-            }
-            None => Constraint::free(),
-        };
+        let prompt = self.front.render(&order.prompt)?;
+        let key = self.front.key(order, &prompt);
+        if let Some(recalled) = key.and_then(|key| self.front.recall(order, &key)) {
+            return Ok(Beginning::Known(recalled));
+        }
+        let constraint = self.front.constraint(order)?;
         let max_tokens = usize::try_from(order.max_tokens).unwrap_or(usize::MAX);
-        let sampler = Sampler::new(self.sampling);
-        Ok(Generation::new(order.turn, order.conversation.clone(), prompt, max_tokens, constraint, sampler))
+        let sampler = Sampler::new(self.front.sampling);
+        let generation =
+            Generation::new(order.turn, order.conversation.clone(), prompt, max_tokens, constraint, sampler);
+        Ok(Beginning::Begun(Begun { generation, key }))
     }
+}
 
-    fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
-        self.format.render(prompt).map_err(|error| failed(&error))
-    }
-
-    /// The beginning that prompts share whatever is asked: what two different questions have in common.
-    fn shared_beginning(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
-        let asked = |text: &str| {
-            let messages = vec![Message::User { text: text.to_owned() }];
-            self.render(&Prompt { messages, ..prompt.clone() })
-        };
-        let (mut one, other) = (asked("on")?, asked("?")?);
-        let common = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
-        one.truncate(common);
-        Ok(one)
-    }
+enum Beginning {
+    Known(Recalled),
+    Begun(Begun),
 }
 
 impl LanguageModel for Gemma {
@@ -191,25 +193,40 @@ impl LanguageModel for Gemma {
         watch: &mut dyn FnMut(&str),
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
-        let mut generation = self.begin(order)?;
+        let Begun { mut generation, key } = match self.begin(order)? {
+            Beginning::Begun(begun) => begun,
+            Beginning::Known(Recalled { generated, words }) => {
+                if !words.is_empty() {
+                    watch(&words);
+                }
+                return Ok(Progress::Ended(generated));
+            }
+        };
+        let front = &*self.front;
         let mut stage = Stage {
             decoder: &mut *self.decoder,
             slots: &mut self.slots,
-            format: &*self.format,
-            vocabulary: &self.vocabulary,
-            suppressed: &self.suppressed,
-            stops: &self.stops,
+            format: &*front.format,
+            vocabulary: &front.vocabulary,
+            suppressed: &front.suppressed,
+            stops: &front.stops,
             chunk: self.chunk,
         };
         match generation.run(&mut stage, watch, interrupt) {
-            Ok(Pause::Ended(stop)) => Ok(Progress::Ended(Generated {
-                writing: resolve(self.format.parse(generation.written(), generation.sureness()), &order.prompt.offer),
-                tokens: generation.written().to_vec(),
-                stop,
-                timings: generation.timings(),
-            })),
+            Ok(Pause::Ended(stop)) => {
+                let (written, sureness) = (generation.written(), generation.sureness());
+                if let Some(key) = key {
+                    front.remember(&key, stop, written, sureness);
+                }
+                Ok(Progress::Ended(Generated {
+                    writing: front.read(written, sureness, &order.prompt.offer),
+                    tokens: written.to_vec(),
+                    stop,
+                    timings: generation.timings(),
+                }))
+            }
             Ok(Pause::Parked) => {
-                self.parked.push(generation);
+                self.parked.push(Begun { generation, key });
                 Ok(Progress::Parked)
             }
             Err(failure) => Err(failure.told(order.deadline_ms)),
@@ -217,7 +234,7 @@ impl LanguageModel for Gemma {
     }
 
     fn warm(&mut self, prompt: &Prompt, interrupt: &Interrupt) -> Result<(), GenerateFailure> {
-        let tokens = self.shared_beginning(prompt)?;
+        let tokens = self.front.shared_beginning(prompt)?;
         let failed = |failure| Failure::Forward(failure).told(0);
         if tokens.len() >= self.decoder.context() {
             return Err(Failure::TooLong { tokens: tokens.len(), context: self.decoder.context() }.told(0));
@@ -235,7 +252,7 @@ impl LanguageModel for Gemma {
 
     fn forget(&mut self, turn: TurnId) {
         let slots = &mut self.slots;
-        self.parked.retain(|generation| {
+        self.parked.retain(|Begun { generation, .. }| {
             let stays = generation.turn != turn;
             if !stays && let Some(slot) = generation.parked_in {
                 slots.park(slot, false);
@@ -243,14 +260,15 @@ impl LanguageModel for Gemma {
             stays
         });
     }
+
+    fn recall(&self) -> Option<Recall> {
+        let front = Arc::clone(&self.front);
+        front.memo.is_some().then(|| -> Recall { Box::new(move |order| front.recall_order(order)) })
+    }
 }
 
 impl std::fmt::Debug for Gemma {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gemma").field("slots", &self.slots).field("format", &self.format).finish_non_exhaustive()
+        f.debug_struct("Gemma").field("slots", &self.slots).field("front", &self.front).finish_non_exhaustive()
     }
-}
-
-fn failed(error: &dyn std::error::Error) -> GenerateFailure {
-    GenerateFailure::Model { message: error.to_string() }
 }

@@ -1,5 +1,6 @@
 //! A model as the worker sees it.
 
+use crate::front::Recalled;
 use crate::interrupt::Interrupt;
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
 
@@ -11,6 +12,9 @@ pub enum Progress {
     /// It made room, as [`Interrupt::park`] asked. The same order goes on where it stopped.
     Parked,
 }
+
+/// Answers an order without the model running, when its very prompt was answered before.
+pub type Recall = Box<dyn Fn(&GenerateOrder) -> Option<Recalled> + Send>;
 
 /// Something that writes. [`Gemma`](crate::Gemma) runs a model on this board, [`ScriptedModel`](crate::ScriptedModel)
 /// says what a test tells it to.
@@ -34,4 +38,10 @@ pub trait LanguageModel: Send {
 
     /// Drops a parked generation that nobody waits for any more.
     fn forget(&mut self, turn: TurnId);
+
+    /// What the worker can ask while the model runs; nothing for a model that keeps no answers. [`generate`](Self::generate)
+    /// looks there by itself.
+    fn recall(&self) -> Option<Recall> {
+        None
+    }
 }

@@ -3,7 +3,8 @@
 //! [`ModelWorker`] is what the daemon talks to: a bounded queue, and one thread that owns a [`LanguageModel`]. The real
 //! one is [`Gemma`]: a [`ChatFormat`](chat::ChatFormat) turns a prompt into token ids, a [`Decoder`] runs them over KV
 //! slots that remember earlier prompts, a [`Constraint`](grammar::Constraint) masks what may not be written, a
-//! [`Sampler`] chooses, and the format reads the result back into words and calls.
+//! [`Sampler`] chooses, and the format reads the result back into words and calls. A prompt that was answered before is
+//! answered from the exact memo.
 //!
 //! It does not judge calls, carry them out, or keep history: those are the agent's, the plugin host's and the state's.
 
@@ -12,6 +13,7 @@ mod config;
 mod decoder;
 mod describe;
 mod folder;
+mod front;
 mod gemma;
 mod generate;
 pub mod grammar;
@@ -19,6 +21,7 @@ mod interrupt;
 mod kv;
 mod language_model;
 mod layout;
+mod memo;
 mod ort_decoder;
 mod queue;
 mod sampler;
@@ -32,11 +35,13 @@ pub use config::{GenerationConfig, ModelConfig};
 pub use decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 pub use describe::{Description, FileSize, describe};
 pub use folder::{ModelFolder, OpenModelError, UnknownVariant, Variant};
+pub use front::Recalled;
 pub use gemma::{Gemma, ModelSettings, Parts};
 pub use interrupt::{Interrupt, Interruption};
 pub use kv::Slots;
-pub use language_model::{LanguageModel, Progress};
+pub use language_model::{LanguageModel, Progress, Recall};
 pub use layout::{Cache, Layout};
+pub use memo::MemoSettings;
 pub use ort_decoder::OrtDecoder;
 pub use sampler::{Choice, Sampler, Sampling, sureness};
 pub use scripted::{Scripted, ScriptedModel};

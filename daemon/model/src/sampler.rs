@@ -19,6 +19,14 @@ pub struct Sampling {
     pub seed: u64,
 }
 
+impl Sampling {
+    /// Whether the likeliest is taken each time, so that the same prompt gives the same answer.
+    #[must_use]
+    pub fn is_greedy(&self) -> bool {
+        self.temperature <= 0.0 || self.temperature.is_nan()
+    }
+}
+
 /// A chosen token, and how sure the model was of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Choice {
@@ -46,7 +54,7 @@ impl Sampler {
     pub fn choose(&mut self, logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<Choice> {
         let candidates = || ids(logits).filter(|(id, logit)| logit.is_finite() && allowed(*id));
         let (best, _) = candidates().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        let token = if self.sampling.temperature > 0.0 { self.draw(candidates().collect()) } else { best };
+        let token = if self.sampling.is_greedy() { best } else { self.draw(candidates().collect()) };
         Some(Choice { token, sureness: sureness(logits, token, &allowed) })
     }
 

@@ -16,6 +16,7 @@ use crate::chat::{Markers, Vocabulary};
 use hob_events::{Allowed, Offer};
 use llguidance::api::TopLevelGrammar;
 use llguidance::{Matcher, ParserFactory};
+use sha2::{Digest, Sha256};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Offers whose grammars are kept. A node has few: one per set of plugins, trust and source.
@@ -47,6 +48,8 @@ struct Kept {
     allowed: Allowed,
     /// Never advanced; its clones share what its lexer has worked out.
     start: Matcher,
+    /// Of the grammar's text.
+    digest: [u8; 32],
 }
 
 impl std::fmt::Debug for Grammars {
@@ -76,18 +79,36 @@ impl Grammars {
     /// # Errors
     /// [`CompileFailure::Grammar`] when a tool's schema makes no grammar.
     pub fn constraint(&self, offer: &Offer, allowed: Allowed) -> Result<Constraint, CompileFailure> {
+        self.with_kept(offer, allowed, |kept| Constraint::bound(kept.start.clone(), self.markers))
+    }
+
+    /// What tells this grammar from every other: the SHA-256 of its text.
+    ///
+    /// # Errors
+    /// [`CompileFailure::Grammar`] when a tool's schema makes no grammar.
+    pub fn digest(&self, offer: &Offer, allowed: Allowed) -> Result<[u8; 32], CompileFailure> {
+        self.with_kept(offer, allowed, |kept| kept.digest)
+    }
+
+    /// Compiles the offer unless it is known, and puts it last among the kept.
+    fn with_kept<R>(
+        &self,
+        offer: &Offer,
+        allowed: Allowed,
+        take: impl FnOnce(&Kept) -> R,
+    ) -> Result<R, CompileFailure> {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         let known = kept.iter().position(|known| known.allowed == allowed && known.offer == *offer);
         let entry = match known {
             Some(index) => kept.remove(index),
-            None => Kept { offer: offer.clone(), allowed, start: self.compile(offer, allowed)? },
+            None => self.compile(offer, allowed)?,
         };
-        let start = entry.start.clone();
+        let taken = take(&entry);
         if kept.len() == MAX_KEPT {
             kept.remove(0);
         }
         kept.push(entry);
-        Ok(Constraint::bound(start, self.markers))
+        Ok(taken)
     }
 
     /// The grammar's text, for people who look for a mistake in it.
@@ -96,11 +117,12 @@ impl Grammars {
         lark::grammar(&self.vocabulary, &self.markers, offer, allowed)
     }
 
-    fn compile(&self, offer: &Offer, allowed: Allowed) -> Result<Matcher, CompileFailure> {
-        let grammar = TopLevelGrammar::from_lark(self.source(offer, allowed));
-        let parser = self.factory.create_parser(grammar);
+    fn compile(&self, offer: &Offer, allowed: Allowed) -> Result<Kept, CompileFailure> {
+        let source = self.source(offer, allowed);
+        let digest = Sha256::digest(&source).into();
+        let parser = self.factory.create_parser(TopLevelGrammar::from_lark(source));
         let parser = parser.map_err(|error| CompileFailure::Grammar(error.to_string()))?;
-        Ok(Matcher::new(Ok(parser)))
+        Ok(Kept { offer: offer.clone(), allowed, start: Matcher::new(Ok(parser)), digest })
     }
 }
 

@@ -1,0 +1,118 @@
+//! All of a model that needs no decoder: its template, its tokenizer, its grammars, its limits, and the memo.
+//!
+//! The model's thread shares it with the worker's clerk, who can answer a known prompt while the decoder is busy.
+
+use crate::chat::{ChatFormat, Vocabulary};
+use crate::grammar::{CompileFailure, Constraint, Grammars, resolve};
+use crate::memo::{Entry, Key, Memo};
+use crate::sampler::Sampling;
+use crate::words::Words;
+use hob_events::{
+    Allowed, Confidence, GenerateFailure, GenerateOrder, Generated, Message, ModelTimings, Offer, Prompt, StopReason,
+    Writing,
+};
+use std::sync::Arc;
+
+/// What stands in front of the decoder.
+#[derive(Debug)]
+pub(crate) struct Front {
+    pub(crate) format: Box<dyn ChatFormat>,
+    pub(crate) vocabulary: Arc<Vocabulary>,
+    /// None leaves everything free.
+    pub(crate) grammars: Option<Grammars>,
+    /// By id, whether it must never be chosen.
+    pub(crate) suppressed: Vec<bool>,
+    /// Ids that end a turn even when the format does not know them.
+    pub(crate) stops: Vec<u32>,
+    pub(crate) sampling: Sampling,
+    pub(crate) memo: Option<Memo>,
+}
+
+/// An answer from the memo.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recalled {
+    /// What was generated then.
+    pub generated: Generated,
+    /// Its words for people, as they streamed; empty when there were none.
+    pub words: String,
+}
+
+impl Front {
+    pub(crate) fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
+        self.format.render(prompt).map_err(|error| failed(&error))
+    }
+
+    /// A fresh constraint for an order.
+    pub(crate) fn constraint(&self, order: &GenerateOrder) -> Result<Constraint, GenerateFailure> {
+        match &self.grammars {
+            Some(grammars) => grammars.constraint(&order.prompt.offer, order.allowed).map_err(|error| failed(&error)),
+            None => Ok(Constraint::free()),
+        }
+    }
+
+    /// The beginning that prompts share whatever is asked: what two different questions have in common.
+    pub(crate) fn shared_beginning(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
+        let asked = |text: &str| {
+            let messages = vec![Message::User { text: text.to_owned() }];
+            self.render(&Prompt { messages, ..prompt.clone() })
+        };
+        let (mut one, other) = (asked("on")?, asked("?")?);
+        let common = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
+        one.truncate(common);
+        Ok(one)
+    }
+
+    /// What was written, as the offer spells it.
+    pub(crate) fn read(&self, written: &[u32], sureness: &[Confidence], offer: &Offer) -> Vec<Writing> {
+        resolve(self.format.parse(written, sureness), offer)
+    }
+
+    /// The answer to an order whose prompt is not rendered yet. Nothing when it cannot be rendered either: the model's
+    /// thread finds out why.
+    pub(crate) fn recall_order(&self, order: &GenerateOrder) -> Option<Recalled> {
+        if !self.may_recall(order) {
+            return None;
+        }
+        let prompt = self.render(&order.prompt).ok()?;
+        self.recall(order, &self.key(order, &prompt)?)
+    }
+
+    /// By what the memo knows an order; nothing when it is not to be answered from there. `prompt` is its prompt's ids.
+    pub(crate) fn key(&self, order: &GenerateOrder, prompt: &[u32]) -> Option<Key> {
+        let memo = self.memo.as_ref().filter(|_| self.may_recall(order))?;
+        let grammar = self.grammar_digest(&order.prompt.offer, order.allowed).ok()?;
+        let grammar = grammar.as_ref().map(<[u8; 32]>::as_slice);
+        Some(memo.key().option(grammar).number(order.max_tokens).ids(prompt.iter().copied()).key())
+    }
+
+    /// Commands of a conversation hardly ever repeat, and a choice by chance is not to be repeated.
+    fn may_recall(&self, order: &GenerateOrder) -> bool {
+        self.memo.is_some() && order.conversation.is_none() && self.sampling.is_greedy()
+    }
+
+    fn grammar_digest(&self, offer: &Offer, allowed: Allowed) -> Result<Option<[u8; 32]>, CompileFailure> {
+        self.grammars.as_ref().map(|grammars| grammars.digest(offer, allowed)).transpose()
+    }
+
+    /// What the memo holds under a key, read as if it had just been written.
+    pub(crate) fn recall(&self, order: &GenerateOrder, key: &Key) -> Option<Recalled> {
+        let Entry { stop, tokens, sureness } = self.memo.as_ref()?.recall(key)?;
+        tracing::debug!(turn = %order.turn, %key, "answered from the memo");
+        let writing = self.read(&tokens, &sureness, &order.prompt.offer);
+        let mut words = Words::default();
+        let words = tokens.iter().map(|id| words.push(&self.vocabulary, self.format.markers(), *id)).collect();
+        let timings = ModelTimings { from_memo: true, ..ModelTimings::default() };
+        Some(Recalled { generated: Generated { writing, tokens, stop, timings }, words })
+    }
+
+    /// Keeps what a generation wrote that came to its own end.
+    pub(crate) fn remember(&self, key: &Key, stop: StopReason, written: &[u32], sureness: &[Confidence]) {
+        if let Some(memo) = &self.memo {
+            memo.remember(key, &Entry { stop, tokens: written.to_vec(), sureness: sureness.to_vec() });
+        }
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> GenerateFailure {
+    GenerateFailure::Model { message: error.to_string() }
+}
