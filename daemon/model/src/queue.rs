@@ -15,8 +15,17 @@ pub(crate) struct Waiting {
     pub(crate) waited: Duration,
     /// It has begun and made room; the model remembers how far it got.
     pub(crate) parked: bool,
+    /// The memo was asked for it.
+    asked: bool,
     since: Instant,
     number: u64,
+}
+
+impl Waiting {
+    fn waited_until(mut self, now: Instant) -> Self {
+        self.waited += now.saturating_duration_since(self.since);
+        self
+    }
 }
 
 /// A bounded queue: persons before cameras before sensors, first come first served among equals.
@@ -50,6 +59,7 @@ impl Queue {
             interrupt: Interrupt::default(),
             waited: Duration::ZERO,
             parked: false,
+            asked: false,
             since: now,
             number: self.numbers,
         });
@@ -67,10 +77,23 @@ impl Queue {
     pub(crate) fn next(&mut self, now: Instant) -> Option<Waiting> {
         let first = |(_, waiting): &(usize, &Waiting)| (waiting.order.priority, waiting.number);
         let (place, _) = self.waiting.iter().enumerate().min_by_key(first)?;
-        let mut next = self.waiting.swap_remove(place);
-        next.waited += now.saturating_duration_since(next.since);
+        let next = self.waiting.swap_remove(place).waited_until(now);
         next.interrupt.park(false);
         Some(next)
+    }
+
+    /// The next order to ask the memo about: each once, and none that has begun.
+    pub(crate) fn next_unasked(&mut self) -> Option<GenerateOrder> {
+        let unasked = self.waiting.iter_mut().filter(|waiting| !waiting.asked && !waiting.parked);
+        let next = unasked.min_by_key(|waiting| (waiting.order.priority, waiting.number))?;
+        next.asked = true;
+        Some(next.order.clone())
+    }
+
+    /// Takes out the order of a turn, unless it has begun.
+    pub(crate) fn remove_unbegun(&mut self, turn: TurnId, now: Instant) -> Option<Waiting> {
+        let place = self.waiting.iter().position(|waiting| waiting.order.turn == turn && !waiting.parked)?;
+        Some(self.waiting.swap_remove(place).waited_until(now))
     }
 
     /// Takes out the order of a turn.

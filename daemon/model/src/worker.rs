@@ -2,10 +2,11 @@
 //!
 //! The clerk is a second thread: deadlines pass while the model is deep in a run, and someone has to end that run from
 //! outside. It also tells the ends that the model has no part in, so that nobody who submits or cancels is ever called
-//! back from within their own call.
+//! back from within their own call; and while the model runs, it answers those who wait from the memo, where it can.
 
+use crate::front::Recalled;
 use crate::interrupt::Interrupt;
-use crate::language_model::{LanguageModel, Progress};
+use crate::language_model::{LanguageModel, Progress, Recall};
 use crate::queue::{Queue, Waiting};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Priority, Prompt, TurnId};
 use std::any::Any;
@@ -73,7 +74,7 @@ struct State {
     warm: Option<Prompt>,
     /// Parked generations that the model may drop.
     forgotten: Vec<TurnId>,
-    /// Ends that the clerk has yet to tell.
+    /// What the clerk has yet to tell: ends, and words before them.
     untold: Vec<Report>,
     closing: bool,
 }
@@ -107,7 +108,8 @@ impl ModelWorker {
         let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), tell: Box::new(tell) });
         let mut worker = Self { handle: WorkerHandle { shared: Arc::clone(&shared) }, threads: Vec::new() };
         let clerk = Arc::clone(&shared);
-        worker.spawn("hob-model-clerk", move || clerk.watch_time())?;
+        let recall = model.recall();
+        worker.spawn("hob-model-clerk", move || clerk.watch(recall.as_ref()))?;
         worker.spawn("hob-model", move || shared.work(model))?;
         Ok(worker)
     }
@@ -199,6 +201,17 @@ impl State {
         self.untold.push(Report::Ended { turn, result: Err(failure) });
     }
 
+    /// Notes the end of an order that the memo answers, unless someone else has ended or begun it meanwhile.
+    fn answer(&mut self, turn: TurnId, recalled: Recalled, now: Instant) {
+        let Some(waiting) = self.queue.remove_unbegun(turn, now) else { return };
+        let Recalled { mut generated, words } = recalled;
+        generated.timings.queue_ms = waiting.waited.as_secs_f64() * 1e3;
+        if !words.is_empty() {
+            self.untold.push(Report::Text { turn, delta: words });
+        }
+        self.untold.push(Report::Ended { turn, result: Ok(generated) });
+    }
+
     /// Ends what has run out of time. Returns the next moment to look.
     fn expire(&mut self, now: Instant) -> Option<Instant> {
         for waiting in self.queue.expired(now) {
@@ -241,8 +254,8 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// The clerk: ends what has run out of time, and tells the ends that the model has no part in.
-    fn watch_time(&self) {
+    /// The clerk: ends what has run out of time, answers from the memo, and tells the ends that the model has no part in.
+    fn watch(&self, recall: Option<&Recall>) {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
@@ -256,6 +269,19 @@ impl Shared {
             }
             if state.closing && state.running.is_none() {
                 return;
+            }
+            // An idle model looks there itself, and need not be waited for.
+            if let Some(recall) = recall
+                && state.running.is_some()
+                && let Some(order) = state.queue.next_unasked()
+            {
+                drop(state);
+                let recalled = guarded(|| recall(&order)).unwrap_or_default();
+                state = self.lock();
+                if let Some(recalled) = recalled {
+                    state.answer(order.turn, recalled, Instant::now());
+                }
+                continue;
             }
             state = match next {
                 Some(next) => {

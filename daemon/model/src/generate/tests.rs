@@ -5,6 +5,7 @@ use crate::gemma::{Gemma, Parts};
 use crate::grammar::Grammars;
 use crate::interrupt::Interrupt;
 use crate::language_model::{LanguageModel, Progress};
+use crate::memo::{Identity, Memo, MemoSettings};
 use crate::sampler::Sampling;
 use crate::toy::{SURE, ToyDecoder};
 use hob_events::{
@@ -77,10 +78,14 @@ fn writes(answer: &str) -> ToyDecoder {
 }
 
 fn model(decoder: ToyDecoder) -> Gemma {
+    Gemma::new(parts(decoder))
+}
+
+fn parts(decoder: ToyDecoder) -> Parts<ToyDecoder> {
     let vocabulary = vocabulary();
     let format = Gemma4::open(Path::new(TINY), Arc::clone(&vocabulary)).unwrap();
     let grammars = Grammars::new(Arc::clone(&vocabulary), *format.markers().unwrap(), vocabulary.len()).unwrap();
-    Gemma::new(Parts {
+    Parts {
         decoder,
         format: Box::new(format),
         vocabulary,
@@ -89,7 +94,7 @@ fn model(decoder: ToyDecoder) -> Gemma {
         stops: Vec::new(),
         chunk_tokens: 16,
         sampling: Sampling::default(),
-    })
+    }
 }
 
 fn generate(model: &mut Gemma, order: &GenerateOrder) -> Result<Generated, GenerateFailure> {
@@ -216,3 +221,5 @@ fn a_conversation_goes_on_from_its_own_tokens() {
     let before = generated.timings.prompt_tokens + generated.timings.generated_tokens;
     assert_eq!(timings.cached_tokens, before - 1, "only the stop itself had not been run");
 }
+
+mod memo;

@@ -245,3 +245,52 @@ fn every_order_is_ended_when_the_worker_goes() {
     let cancelled = |turn| Report::Ended { turn: TurnId(turn), result: Err(GenerateFailure::Cancelled) };
     assert_eq!(ended, [cancelled(1), cancelled(2), cancelled(3)]);
 }
+
+/// Hangs whenever it runs, and knows the answer to the orders of even turns.
+struct Knows;
+
+impl LanguageModel for Knows {
+    fn generate(
+        &mut self,
+        order: &GenerateOrder,
+        _watch: &mut dyn FnMut(&str),
+        interrupt: &Interrupt,
+    ) -> Result<Progress, GenerateFailure> {
+        Err(interrupt.wait().told(order.deadline_ms))
+    }
+
+    fn warm(&mut self, _prompt: &Prompt, _interrupt: &Interrupt) -> Result<(), GenerateFailure> {
+        Ok(())
+    }
+
+    fn forget(&mut self, _turn: TurnId) {}
+
+    fn recall(&self) -> Option<Recall> {
+        Some(Box::new(|order| match order.turn.0 {
+            666 => panic!("the memo breaks"),
+            turn => turn.is_multiple_of(2).then(|| Recalled { generated: says("known"), words: "known".to_owned() }),
+        }))
+    }
+}
+
+#[test]
+fn what_the_memo_knows_does_not_wait_for_a_busy_model() {
+    let bench = Bench::new(Knows, 8);
+    bench.submit(order(1, Priority::Person));
+    // The sensor's order too, since it waits for nobody.
+    for (turn, priority) in
+        [(3, Priority::Person), (666, Priority::Person), (4, Priority::Sensor), (6, Priority::Person)]
+    {
+        bench.submit(order(turn, priority));
+    }
+    let mut answered = Vec::new();
+    while answered.len() < 2 {
+        let Report::Text { turn, delta } = bench.reports.recv().unwrap() else { panic!("words come before the end") };
+        let (ended, result) = bench.ended();
+        assert_eq!((turn.0, delta.as_str(), result.unwrap().writing), (ended, "known", says("known").writing));
+        answered.push(ended);
+    }
+    answered.sort_unstable();
+    assert_eq!(answered, [4, 6]);
+    assert_eq!(bench.worker.handle().waiting(), 2, "the others wait on");
+}

@@ -1,1 +1,58 @@
+use super::*;
+use std::time::SystemTime;
 
+#[test]
+fn the_time_the_size_or_any_looked_at_piece_of_a_file_makes_another_stamp() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights");
+    let noon = UNIX_EPOCH + Duration::from_secs(43_200);
+    let written = |bytes: &[u8], time: SystemTime| {
+        std::fs::write(&path, bytes).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        stamp(&path).unwrap()
+    };
+    let whole = usize::try_from(SAMPLES * SAMPLE_BYTES).unwrap();
+    // An empty file, some bytes, just what is looked at whole, a little and a lot more.
+    for size in [0, 100, whole, whole + 1, whole * 3 + 77] {
+        let bytes = vec![7; size];
+        let first = written(&bytes, noon);
+        assert_eq!(first, written(&bytes, noon), "{size}");
+        assert_ne!(first, written(&bytes, noon + Duration::from_nanos(1)), "{size}: the time");
+        assert_ne!(first, written(&[&bytes[..], &[7]].concat(), noon), "{size}: the length");
+        let ends = [0, size.saturating_sub(1)];
+        let middles = if size <= whole { vec![size / 2, size / 3] } else { Vec::new() };
+        for place in ends.into_iter().chain(middles).filter(|place| *place < size) {
+            let mut other = bytes.clone();
+            other[place] = 8;
+            assert_ne!(first, written(&other, noon), "{size}: the byte at {place}");
+        }
+    }
+}
+
+#[test]
+fn weights_that_changed_everywhere_are_others_though_their_size_and_time_are_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let stamped = |name: &str, seed: u8| {
+        let path = folder.path().join(name);
+        let bytes: Vec<u8> = (0..5_000_000_u32).map(|index| index.to_le_bytes()[1].wrapping_mul(seed)).collect();
+        std::fs::write(&path, bytes).unwrap();
+        File::options().write(true).open(&path).unwrap().set_modified(UNIX_EPOCH).unwrap();
+        stamp(&path).unwrap()
+    };
+    assert_eq!(stamped("one", 3), stamped("the same", 3));
+    assert_ne!(stamped("one", 3), stamped("other", 5));
+}
+
+#[test]
+fn every_fact_counts_and_none_runs_into_the_next() {
+    let digest = |facts: &[(&str, &str)]| {
+        let mut identity = Identity::of_nothing();
+        facts.iter().for_each(|(name, value)| identity.fact(name, value));
+        identity.digest()
+    };
+    let one = digest(&[("hob", "1"), ("chunk", "256")]);
+    assert_eq!(one, digest(&[("hob", "1"), ("chunk", "256")]));
+    let others: [&[(&str, &str)]; 4] =
+        [&[("hob", "2"), ("chunk", "256")], &[("hob", "1c"), ("hunk", "256")], &[("hob", "1")], &[]];
+    assert!(others.iter().all(|other| digest(other) != one));
+}
