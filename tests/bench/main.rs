@@ -23,7 +23,8 @@ async fn main() -> anyhow::Result<()> {
     let broker = Broker::start().await?;
     let _home = Home::start(broker.port(), &house).await?;
     let client = Client::connect(broker.port(), NODE, "bench-client").await?;
-    let mut hob = Daemon::prepare(broker.port(), NODE, &house, Places::pocket()?)?;
+    // Every command in words is decoded; what the memo saves is measured by itself below.
+    let mut hob = Daemon::prepare(broker.port(), NODE, &house, Places::pocket()?)?.with("model.memo_entries", "0");
     let began = Instant::now();
     hob.start(&client).await?;
     let start = began.elapsed();
@@ -43,6 +44,18 @@ async fn main() -> anyhow::Result<()> {
     }
     let memory = memory_kib(&hob)?;
     hob.stop().await?;
+    hob.set("model.memo_entries", "2048");
+    hob.start(&client).await?;
+    let mut recalled = Vec::new();
+    for round in 0..WARM_UP + ROUNDS {
+        // Two commands, so both are known after the first two rounds.
+        let state = if round % 2 == 0 { "on" } else { "off" };
+        let text = Request::text(&format!("known-{round}"), &format!("turn {state} the ceiling lamp"));
+        recalled.push(timed(&client, &text).await?);
+    }
+    hob.stop().await?;
+    let decoded = recalled.iter().skip(WARM_UP).filter(|(_, result)| !result.timings.from_memo).count();
+    anyhow::ensure!(decoded == 0, "{decoded} of {ROUNDS} known commands were decoded");
 
     let mut out = std::io::stdout().lock();
     let echo = median(echo.into_iter().skip(WARM_UP).collect());
@@ -69,6 +82,12 @@ async fn main() -> anyhow::Result<()> {
     )?;
     writeln!(out, "  of which prefill                {:9.2}", of(&words, |result| result.timings.prefill_ms))?;
     writeln!(out, "  of which decode                 {:9.2}", of(&words, |result| result.timings.decode_ms))?;
+    writeln!(
+        out,
+        "the same from the memo            {:9.2}   {:5.1} × the call",
+        ms(wall(&recalled)),
+        ratio(wall(&recalled), wall(&calls))
+    )?;
     writeln!(
         out,
         "memory, resident                  {:9.1} MiB, of it anonymous {:.1} MiB",

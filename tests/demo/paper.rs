@@ -71,7 +71,7 @@ impl Paper {
         let asked = |pick: fn(&Timings) -> f64| {
             let mut times: Vec<f64> = seen
                 .iter()
-                .filter(|(result, _)| result.model.is_some())
+                .filter(|(result, _)| result.model.is_some() && !result.timings.from_memo)
                 .map(|(result, _)| pick(&result.timings))
                 .collect();
             times.sort_by(f64::total_cmp);
@@ -108,6 +108,12 @@ fn plain(value: &Value) -> String {
 }
 
 fn times(timings: &Timings) -> String {
+    if timings.from_memo {
+        return format!(
+            "queue {:>4.0}   from the memo   tool {:>4.0}   total {:>5.0}",
+            timings.queue_ms, timings.tool_ms, timings.total_ms
+        );
+    }
     format!(
         "queue {:>4.0}   prefill {:>5.0} ({:>4} tokens, {:>4} cached)   decode {:>5.0} ({:>3} tokens)   tool {:>4.0}   total {:>5.0}",
         timings.queue_ms,

@@ -137,7 +137,7 @@ async fn words_are_put_to_the_model_and_answered() -> anyhow::Result<()> {
 #[tokio::test]
 async fn a_full_backlog_answers_busy_and_loses_nobody() -> anyhow::Result<()> {
     let mut world = World::before_hob(&e2e::House::example()?, e2e::Places::tiny()?).await?;
-    world.hob = world.hob.with("agent.turns_at_once", "1").with("agent.backlog", "1");
+    world.hob = world.hob.with("agent.turns_at_once", "1").with("agent.backlog", "1").with("model.memo_entries", "0");
     world.hob.start(&world.client).await?;
     let mut sent = Vec::new();
     for number in 0..12 {

@@ -55,7 +55,10 @@ const PRESSES: usize = 3;
 /// When a command is lost or has two results, a button is pressed twice, or the audit chain is broken.
 pub(crate) async fn run(rounds: usize, mut after_each: impl FnMut(usize, Phase, &Tally)) -> anyhow::Result<Tally> {
     let places = Places::tiny()?.and(Plugin::press()?);
-    let mut world = World::with_hob(&House::of_buttons(PRESSES)?, places).await?;
+    let mut world = World::before_hob(&House::of_buttons(PRESSES)?, places).await?;
+    // Each round asks the same question: the model is to be at work on it.
+    world.hob.set("model.memo_entries", "0");
+    world.hob.start(&world.client).await?;
     let mut tally = Tally::default();
     for (round, phase) in (0..rounds).zip(Phase::ALL.into_iter().cycle()) {
         one_round(&mut world, round, phase, &mut tally).await.with_context(|| format!("round {round}, {phase:?}"))?;

@@ -162,6 +162,9 @@ fn told(invocation: &Invocation, result: &CommandResult, streamed: &str) -> anyh
     } else {
         invocation.print(result, || vec![result.speech.clone()])?;
     }
+    if on_terminal() && !invocation.json && result.timings.from_memo {
+        writeln!(std::io::stderr().lock(), "(from the memo, in {:.0} ms)", result.timings.total_ms).ok();
+    }
     Ok(match result.status {
         Status::Succeeded => Exit::Ok,
         Status::Denied | Status::Expired | Status::Cancelled => Exit::NotDone,

@@ -115,8 +115,11 @@ fn whatever_could_change_the_answer_makes_it_decode_again() {
     let same = GenerateOrder { turn: TurnId(9), priority: Priority::Sensor, deadline_ms: 5, ..known.clone() };
     assert!(!bench.ran(&mut model, &same).0);
 
-    let limits: [fn(&mut Parts<ToyDecoder>); 3] =
-        [|parts| parts.stops = vocabulary().ids("z"), |parts| parts.suppressed = vocabulary().ids("z"), |parts| parts.grammars = None];
+    let limits: [fn(&mut Parts<ToyDecoder>); 3] = [
+        |parts| parts.stops = vocabulary().ids("z"),
+        |parts| parts.suppressed = vocabulary().ids("z"),
+        |parts| parts.grammars = None,
+    ];
     for limit in limits {
         let mut parts = parts(bench.writes("it is on.<turn|>"));
         limit(&mut parts);
