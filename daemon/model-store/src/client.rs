@@ -6,6 +6,7 @@
 use crate::hub::{HubAddress, ServerOrigin, redirected};
 use crate::token::Token;
 use std::fmt::Display;
+use std::io::{self, ErrorKind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +15,7 @@ use ureq::http::header::{
 };
 use ureq::http::{HeaderName, Response, StatusCode, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Timeout};
 
 /// How the network is reached, and how long hob waits for it.
 #[derive(Debug, Clone)]
@@ -284,12 +285,37 @@ fn unusable(reason: String) -> AskError {
 }
 
 /// Nearly all that can go wrong on the way may go better later; a certificate that is not believed will not.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the client's errors may grow; what is new may pass")]
 fn ask_failed(uri: &Uri, error: &ureq::Error) -> AskError {
-    let reason = format!("{}: {error}", server(uri));
+    let server = server(uri);
     match error {
-        ureq::Error::Tls(_) | ureq::Error::Rustls(_) | ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl => {
-            unusable(reason)
-        }
-        _ => AskError::Passing { reason, retry_after: None },
+        ureq::Error::Tls(_) | ureq::Error::Rustls(_) => unusable(not_believed(&server, error)),
+        // What TLS finds wrong in what it reads comes as this.
+        ureq::Error::Io(io) if io.kind() == ErrorKind::InvalidData => unusable(not_believed(&server, io)),
+        ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl => unusable(format!("{server}: {error}")),
+        _ => AskError::Passing { reason: format!("{server}: {}", in_words(error)), retry_after: None },
+    }
+}
+
+fn not_believed(server: &str, error: &dyn Display) -> String {
+    format!("{server} is not believed to be who it says ({error}); for authorities of your own set SSL_CERT_FILE")
+}
+
+/// Why a body ended before its time.
+pub(crate) fn why_lost(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref()) {
+        Some(error) => in_words(error),
+        None => error.to_string(),
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the client's own words do for the rest")]
+fn in_words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Timeout(Timeout::Connect | Timeout::Resolve) => "it could not be reached in time".to_owned(),
+        ureq::Error::Timeout(_) => "it fell silent".to_owned(),
+        ureq::Error::Io(error) => error.to_string(),
+        ureq::Error::HostNotFound => "no such host, or no way to ask for it".to_owned(),
+        other => other.to_string(),
     }
 }

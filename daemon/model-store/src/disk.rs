@@ -87,8 +87,9 @@ pub(crate) fn room_for(needed: u64, folder: &Path) -> Result<(), DiskError> {
 }
 
 /// A number of bytes for people: `3.4 GB`.
+#[must_use]
 #[expect(clippy::cast_precision_loss, reason = "it is rounded to one place anyway")]
-pub(crate) fn in_words(bytes: u64) -> String {
+pub fn in_words(bytes: u64) -> String {
     let units = [("GB", 1e9), ("MB", 1e6), ("kB", 1e3)];
     let value = bytes as f64;
     match units.into_iter().find(|(_, size)| value >= *size) {

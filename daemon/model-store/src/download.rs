@@ -9,7 +9,7 @@
 //! | sends other bytes than the manifest's hash says | throws the file away; anew once if it came in pieces, else gives up |
 //! | wants a token, or knows no such file | gives up at once and says what to do |
 
-use crate::client::{Answer, AskError, Begun, Client, Content, NetworkSettings};
+use crate::client::{Answer, AskError, Begun, Client, Content, NetworkSettings, why_lost};
 use crate::disk::{DiskError, remove_file};
 use crate::fetch::Progress;
 use crate::manifest::FilePlan;
@@ -18,7 +18,7 @@ use crate::part::{Part, hash_file};
 use crate::pause::Pause;
 use crate::record::{Origin, RecordedFile};
 use crate::staging::Staging;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::time::Duration;
 use ureq::http::StatusCode;
 
@@ -151,8 +151,10 @@ struct Download<'a> {
     total: Option<u64>,
     /// The server's mark of the state that the part belongs to.
     etag: Option<String>,
-    /// Whether the part was put together from more than one answer.
+    /// Answers that the part was put together from.
     pieces: u32,
+    /// How often what was there had to be thrown away.
+    losses: u32,
 }
 
 /// Fetches a file, or finds that it is there already.
@@ -164,8 +166,8 @@ pub(crate) fn download(around: Around<'_>, address: &str, plan: &FilePlan) -> Re
     let part = Part::open(around.staging.part(&plan.path))?;
     let pieces = u32::from(part.bytes() > 0);
     let etag = around.staging.etag(&plan.path);
-    let mut download = Download { around, address, plan, part, total: plan.bytes, etag, pieces };
-    let sha256 = download.to_the_end()?;
+    let mut download = Download { around, address, plan, part, total: plan.bytes, etag, pieces, losses: 0 };
+    let sha256 = download.until_whole()?;
     let Download { part, .. } = download;
     let file = RecordedFile { path: plan.path.clone(), bytes: part.bytes(), sha256, checksum: origin(plan) };
     part.finish(&around.staging.whole(&plan.path))?;
@@ -194,7 +196,7 @@ fn origin(plan: &FilePlan) -> Origin {
 
 impl Download<'_> {
     /// Tries until the file is whole and is what the manifest says, or there is no use in it.
-    fn to_the_end(&mut self) -> Result<Sha256, DownloadError> {
+    fn until_whole(&mut self) -> Result<Sha256, DownloadError> {
         let mut failed = 0;
         loop {
             let before = self.part.bytes();
@@ -207,8 +209,9 @@ impl Download<'_> {
             };
             let brought = self.part.bytes().saturating_sub(before);
             failed = if brought >= WORTH_IT { 1 } else { failed + 1 };
-            if failed > self.around.network.retries {
-                return Err(DownloadError::GaveUp { path: self.path(), tries: failed, reason });
+            // Losses are counted as well: a server that is never of one mind would otherwise be listened to forever.
+            if failed.max(self.losses) > self.around.network.retries {
+                return Err(DownloadError::GaveUp { path: self.path(), tries: failed.max(self.losses), reason });
             }
             self.wait(failed, reason, retry_after)?;
         }
@@ -266,6 +269,7 @@ impl Download<'_> {
         let lost = self.part.bytes();
         if lost > 0 {
             self.part.empty()?;
+            self.losses += 1;
             (self.around.report)(Progress::Lost { bytes: lost });
         }
         self.total = self.plan.bytes;
@@ -293,8 +297,7 @@ impl Download<'_> {
             }
             let read = match body.read(&mut buffer) {
                 Ok(read) => read,
-                Err(error) if error.kind() == ErrorKind::TimedOut => return Ok(again("the hub fell silent")),
-                Err(error) => return Ok(again(&format!("the connection was lost: {error}"))),
+                Err(error) => return Ok(again(&format!("the connection was lost: {}", why_lost(&error)))),
             };
             let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else {
                 return Ok(again("the hub ended the file early"));
@@ -317,9 +320,10 @@ impl Download<'_> {
 
     /// Throws the file away. What came in pieces may have been put together wrongly, and deserves one more try.
     fn not_as_expected(&mut self, expected: Sha256) -> Result<String, DownloadError> {
-        let (found, pieces) = (self.part.sha256(), self.pieces);
+        let found = self.part.sha256();
+        let first_time = self.pieces > 1 && self.losses == 0;
         self.begin_anew()?;
-        if pieces > 1 {
+        if first_time {
             return Ok("its parts do not make the file that the manifest names".to_owned());
         }
         Err(DownloadError::WrongHash { path: self.path(), expected, found })

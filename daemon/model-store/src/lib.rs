@@ -15,31 +15,41 @@
 //! Read `fetch` for the order of things, `download` for what a server may do wrong and what becomes of it, `client` for
 //! which host is told the token.
 
+mod add;
 mod client;
 mod disk;
 mod download;
 mod fetch;
 mod hub;
+mod layout;
+mod list;
 mod lock;
 mod manifest;
 mod names;
 mod part;
 mod pause;
 mod record;
+mod remove;
 mod staging;
 mod token;
+mod verify;
 
+pub use add::{AddModelError, AddOrder};
 pub use client::{NetworkSettings, OpenClientError};
-pub use disk::DiskError;
+pub use disk::{DiskError, in_words};
 pub use download::DownloadError;
 pub use fetch::{FetchModelError, FetchOrder, Fetched, Progress};
 pub use hub::{HubAddress, WrongHubAddress};
+pub use layout::LayoutError;
+pub use list::{ListModelsError, Listed, Standing};
 pub use lock::LockModelError;
 pub use manifest::{FilePlan, Manifest, PickVariantError, Plan, ReadManifestError};
 pub use names::{ModelName, RelativePath, Repository, Revision, Sha256, VariantName, WrongName};
 pub use record::{Origin, ReadRecordError, Record, RecordedFile};
+pub use remove::RemoveModelError;
 pub use staging::PlaceModelError;
 pub use token::{ReadTokenError, Token};
+pub use verify::{Difference, Fault, Verified, VerifyModelError, verify};
 
 use std::path::{Path, PathBuf};
 

@@ -59,11 +59,6 @@ impl Part {
         disk::make_folder_of(to)?;
         disk::rename(&self.path, to)
     }
-
-    /// Removes the file.
-    pub(crate) fn discard(self) -> Result<(), DiskError> {
-        disk::remove_file(&self.path)
-    }
 }
 
 /// The hash and the size of a file.

@@ -102,5 +102,5 @@ fn nobody_at_the_address_is_said_in_words() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let server = about("", move |_| Some(redirect(format!("http://{closed}/x"))));
     let said = bench.refusal(&server).replace(&closed.to_string(), "<closed>");
-    assert_snapshot!(said, @"gave up on onnx/g.onnx_data after 4 tries: <closed>: io: Connection refused (os error 111); the same command goes on from there");
+    assert_snapshot!(said, @"gave up on onnx/g.onnx_data after 4 tries: <closed>: Connection refused (os error 111); the same command goes on from there");
 }

@@ -1,8 +1,11 @@
 //! The store against a server of the tests' own that does everything a server should not.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot be set up says so at once")]
+
 mod bench;
 mod fetch;
 mod lies;
 mod resume;
 mod server;
+mod shelf;
 mod token;

@@ -34,7 +34,7 @@ fn a_server_that_falls_silent_is_asked_again() {
     let (bench, server) = (bench(), server(|before| (before == 0).then_some(Lie::Stall { after: 300 })));
     bench.fetch(&server).unwrap();
     assert_eq!(server.ranges("_data"), ["-", "bytes=300-"]);
-    assert_snapshot!(bench.told.lock().unwrap()[1], @"onnx/g.onnx_data again: the hub fell silent");
+    assert_snapshot!(bench.told.lock().unwrap()[1], @"onnx/g.onnx_data again: the connection was lost: it fell silent");
 }
 
 #[test]
@@ -147,4 +147,14 @@ fn a_part_of_another_revision_is_of_no_use() {
     let server = Server::honest(FILES);
     bench.fetch(&server).unwrap();
     assert_eq!(server.ranges("_data"), ["-"]);
+}
+
+#[test]
+fn a_server_that_is_never_of_one_mind_is_given_up() {
+    let two_minds = |before: usize| match before % 2 {
+        0 => Some(Lie::Drop { after: 400 }),
+        _ => Some(Lie::OtherState { bytes: vec![8; 1000], etag: "\"two\"" }),
+    };
+    let (bench, server) = (bench(), server(two_minds));
+    assert_snapshot!(bench.refusal(&server), @"gave up on onnx/g.onnx_data after 4 tries: the file changed at the hub between two parts of it; the same command goes on from there");
 }

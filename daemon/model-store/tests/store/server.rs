@@ -130,8 +130,7 @@ fn serve(shared: &Shared, mut stream: TcpStream) {
     let lie = (shared.liar)(&asked);
     let name = asked.path.split_once("/resolve/").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| path);
     let file = name.and_then(|name| shared.files.get(name));
-    // A client that has enough closes: that is no concern of the server's.
-    let _ = match (lie, file) {
+    let sent = match (lie, file) {
         (Some(Lie::Answer { status, lines }), _) => send(&mut stream, status, &lines, b""),
         (Some(Lie::Other(bytes)), _) => send_part(&mut stream, &asked, &bytes, "\"other\"", usize::MAX),
         (_, None) => send(&mut stream, 404, &[], b""),
@@ -160,6 +159,8 @@ fn serve(shared: &Shared, mut stream: TcpStream) {
             send_part(&mut stream, &unconditional, &bytes, etag, usize::MAX)
         }
     };
+    // A client that has enough closes: that is no concern of the server's.
+    sent.ok();
 }
 
 fn send(stream: &mut TcpStream, status: u16, lines: &[String], body: &[u8]) -> std::io::Result<()> {
