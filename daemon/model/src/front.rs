@@ -5,6 +5,7 @@
 use crate::chat::{ChatFormat, Vocabulary};
 use crate::grammar::{CompileFailure, Constraint, Grammars, resolve};
 use crate::memo::{Entry, Key, Memo};
+use crate::rendered::Rendered;
 use crate::sampler::Sampling;
 use crate::words::Words;
 use hob_events::{
@@ -26,6 +27,7 @@ pub(crate) struct Front {
     pub(crate) stops: Vec<u32>,
     pub(crate) sampling: Sampling,
     pub(crate) memo: Option<Memo>,
+    pub(crate) rendered: Rendered,
 }
 
 /// An answer from the memo.
@@ -40,6 +42,15 @@ pub struct Recalled {
 impl Front {
     pub(crate) fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
         self.format.render(prompt).map_err(|error| failed(&error))
+    }
+
+    /// The ids of an order's prompt.
+    pub(crate) fn prompt_ids(&self, order: &GenerateOrder) -> Result<Arc<[u32]>, GenerateFailure> {
+        // A conversation is longer each time.
+        if order.conversation.is_some() {
+            return self.render(&order.prompt).map(Arc::from);
+        }
+        self.rendered.ids(&order.prompt, |prompt| self.render(prompt))
     }
 
     /// A fresh constraint for an order.
@@ -73,7 +84,7 @@ impl Front {
         if !self.may_recall(order) {
             return None;
         }
-        let prompt = self.render(&order.prompt).ok()?;
+        let prompt = self.prompt_ids(order).ok()?;
         self.recall(order, &self.key(order, &prompt)?)
     }
 

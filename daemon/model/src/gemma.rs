@@ -11,6 +11,7 @@ use crate::kv::Slots;
 use crate::language_model::{LanguageModel, Progress, Recall};
 use crate::memo::{Identity, Key, Memo, MemoSettings};
 use crate::ort_decoder::OrtDecoder;
+use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
 use hob_onnx::{Runtime, SessionSettings};
@@ -156,7 +157,16 @@ impl Gemma {
         Self {
             slots: Slots::new(decoder.slots()),
             decoder: Box::new(decoder),
-            front: Arc::new(Front { format, vocabulary, grammars, suppressed: by_id, stops, sampling, memo }),
+            front: Arc::new(Front {
+                format,
+                vocabulary,
+                grammars,
+                suppressed: by_id,
+                stops,
+                sampling,
+                memo,
+                rendered: Rendered::default(),
+            }),
             chunk: chunk_tokens,
             parked: Vec::new(),
         }
@@ -167,7 +177,7 @@ impl Gemma {
         if let Some(place) = self.parked.iter().position(|begun| begun.generation.turn == order.turn) {
             return Ok(Beginning::Begun(self.parked.swap_remove(place)));
         }
-        let prompt = self.front.render(&order.prompt)?;
+        let prompt = self.front.prompt_ids(order)?;
         let key = self.front.key(order, &prompt);
         if let Some(recalled) = key.and_then(|key| self.front.recall(order, &key)) {
             return Ok(Beginning::Known(recalled));
@@ -175,8 +185,8 @@ impl Gemma {
         let constraint = self.front.constraint(order)?;
         let max_tokens = usize::try_from(order.max_tokens).unwrap_or(usize::MAX);
         let sampler = Sampler::new(self.front.sampling);
-        let generation =
-            Generation::new(order.turn, order.conversation.clone(), prompt, max_tokens, constraint, sampler);
+        let (conversation, prompt) = (order.conversation.clone(), prompt.to_vec());
+        let generation = Generation::new(order.turn, conversation, prompt, max_tokens, constraint, sampler);
         Ok(Beginning::Begun(Begun { generation, key }))
     }
 }

@@ -24,6 +24,7 @@ mod layout;
 mod memo;
 mod ort_decoder;
 mod queue;
+mod rendered;
 mod sampler;
 mod scripted;
 #[cfg(test)]

@@ -1,0 +1,89 @@
+//! What the memo saves: a command that was decoded before, recalled, against the same decoded with its prompt in the KV
+//! slot. With the shipped model and its tools in a house of forty lamps. `cargo bench -p hob-model --bench memo`.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use hob_events::{
+    Allowed, Device, DeviceKind, Effects, GenerateOrder, Inventory, Message, Offer, PluginName, Priority, Prompt,
+    Replies, Risk, ToolName, ToolSpec, TurnId,
+};
+use hob_model::{Gemma, Interrupt, LanguageModel, MemoSettings, ModelSettings, Progress};
+use hob_onnx::Runtime;
+use serde_json::Value;
+use std::path::Path;
+use std::sync::Arc;
+
+fn offer() -> Offer {
+    let shipped: Vec<Value> =
+        serde_json::from_str(include_str!("../../../models/tools/pocket/tools.json")).expect("json");
+    let spec = |tool: &Value| ToolSpec {
+        name: ToolName::lossy(tool["name"].as_str().unwrap_or_default()),
+        plugin: PluginName::lossy("home"),
+        description: tool["description"].as_str().unwrap_or_default().to_owned(),
+        schema: tool["schema"].clone(),
+        effects: Effects::default(),
+        risk: Risk::default(),
+        replies: Replies::default(),
+        deadline_ms: 1000,
+    };
+    let device = |number: usize| Device {
+        name: format!("lamp number {number}"),
+        aliases: Vec::new(),
+        area: Some(format!("room {}", number % 8)),
+        kind: DeviceKind::Light,
+        risk: Risk::Low,
+    };
+    Offer {
+        tools: shipped.iter().map(spec).collect(),
+        inventory: Inventory { devices: (0..40).map(device).collect(), areas: Vec::new() },
+    }
+}
+
+fn order() -> GenerateOrder {
+    let offer = offer();
+    let devices = offer.inventory.devices.iter().map(|device| format!("{} (light)\n", device.name));
+    GenerateOrder {
+        turn: TurnId(1),
+        prompt: Prompt {
+            system: format!("You look after this house by calling tools.\n\n{}", devices.collect::<String>()).into(),
+            offer: Arc::new(offer),
+            messages: vec![Message::User { text: "turn on lamp number 7".to_owned() }],
+        },
+        allowed: Allowed::CallsOrText,
+        priority: Priority::Person,
+        conversation: None,
+        max_tokens: 256,
+        deadline_ms: 60_000,
+    }
+}
+
+fn open(memo: Option<MemoSettings>) -> Gemma {
+    let runtime = Runtime::find(None).expect("`make setup` fetches ONNX Runtime, HOB_ONNX_LIBRARY names another");
+    let pocket = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/pocket");
+    let settings = ModelSettings { memo, ..ModelSettings::new(pocket) };
+    Gemma::open(&runtime, &settings).expect("the shipped model opens")
+}
+
+fn generate(model: &mut Gemma, order: &GenerateOrder) -> bool {
+    match model.generate(order, &mut |_| (), &Interrupt::default()).expect("it answers") {
+        Progress::Ended(generated) => generated.timings.from_memo,
+        Progress::Parked => false,
+    }
+}
+
+fn all(criterion: &mut Criterion) {
+    let order = order();
+    let mut group = criterion.benchmark_group("a known command");
+    let mut model = open(None);
+    group.bench_function("decoded, its prompt in the KV slot", |bencher| bencher.iter(|| generate(&mut model, &order)));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let memo = MemoSettings { folder: folder.path().join("memo"), entries: 8, bytes: MemoSettings::USUAL_BYTES };
+    let mut model = open(Some(memo));
+    generate(&mut model, &order);
+    assert!(generate(&mut model, &order), "it is known by now");
+    group.bench_function("recalled", |bencher| bencher.iter(|| generate(&mut model, &order)));
+    group.finish();
+}
+
+criterion_group!(benches, all);
+criterion_main!(benches);
