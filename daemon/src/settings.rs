@@ -101,6 +101,10 @@ pub struct Model {
     pub cache: PathBuf,
     /// How the next token is chosen.
     pub sampling: Sampling,
+    /// Where `hob model fetch` and `hob model add` put models.
+    pub store: PathBuf,
+    /// Where `hob model fetch` finds them.
+    pub hub: String,
 }
 
 impl Default for Model {
@@ -116,6 +120,8 @@ impl Default for Model {
             memo_entries: 2048,
             cache: "/var/cache/hob/model".into(),
             sampling: Sampling::default(),
+            store: "/var/lib/hob/models".into(),
+            hub: "https://huggingface.co".into(),
         }
     }
 }
@@ -325,6 +331,7 @@ impl Settings {
     fn take_paths_from(&mut self, folder: &Path) {
         let paths = [
             &mut self.model.folder,
+            &mut self.model.store,
             &mut self.model.cache,
             &mut self.doors.socket,
             &mut self.plugins.folder,

@@ -40,7 +40,7 @@ pub enum ReadManifestError {
         file: RelativePath,
     },
     /// No shipped manifest has that name.
-    #[error("hob knows no model called {name}: take one of {known}, or bring your own list with --manifest FILE")]
+    #[error("no model is called {name}: take one of {known}, or bring a list of your own with --manifest FILE")]
     Unknown {
         /// What was asked for.
         name: String,
@@ -265,7 +265,7 @@ mod tests {
         gemma-4-e2b-mobile q2f16: 9 files, 2324194278 bytes
         gemma-4-e4b q4f16: 16 files, 5198343791 bytes
         ");
-        assert_snapshot!(Manifest::shipped("gemma-3").unwrap_err(), @"hob knows no model called gemma-3: take one of gemma-4-e2b, gemma-4-e2b-mobile, gemma-4-e4b, or bring your own list with --manifest FILE");
+        assert_snapshot!(Manifest::shipped("gemma-3").unwrap_err(), @"no model is called gemma-3: take one of gemma-4-e2b, gemma-4-e2b-mobile, gemma-4-e4b, or bring a list of your own with --manifest FILE");
     }
 
     #[test]

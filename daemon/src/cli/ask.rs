@@ -1,13 +1,13 @@
 //! `hob ask`: one command, followed to its end.
 
-use super::{Invocation, on_terminal};
+use super::{Invocation, on_terminal, says_yes};
 use crate::exit::Exit;
 use crate::start;
 use anyhow::{Context, bail};
 use hob_doors::{CallDoorError, DoorClient, DoorRequest, Peer, Reply, Request};
 use hob_events::{CommandResult, Status, StatusUpdate};
 use serde_json::json;
-use std::io::{BufRead, Write};
+use std::io::Write;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -145,14 +145,7 @@ fn answer(ask: &Ask, question: &str) -> anyhow::Result<bool> {
     if ask.yes || ask.no {
         return Ok(ask.yes);
     }
-    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-        writeln!(std::io::stderr().lock(), "hob: {question} (no one is here to ask; use --yes)")?;
-        return Ok(false);
-    }
-    write!(std::io::stderr().lock(), "{question} [y/N] ")?;
-    let mut said = String::new();
-    std::io::stdin().lock().read_line(&mut said)?;
-    Ok(matches!(said.trim().to_lowercase().as_str(), "y" | "yes"))
+    says_yes(question)
 }
 
 fn told(invocation: &Invocation, result: &CommandResult, streamed: &str) -> anyhow::Result<Exit> {

@@ -1,10 +1,10 @@
-//! `hob tools`, `hob devices`, `hob model`, `hob status`: looking without touching.
+//! `hob tools`, `hob devices`, `hob status`: looking without touching.
 
 use super::Invocation;
 use super::plugin::open_host;
 use crate::devices::Devices;
 use crate::exit::Exit;
-use crate::start::{self, StartError};
+use crate::start::StartError;
 use anyhow::bail;
 use hob_doors::{CallDoorError, DoorClient, Reply, Request};
 use hob_events::ToolSpec;
@@ -75,28 +75,5 @@ pub(super) async fn status(invocation: &Invocation) -> anyhow::Result<Exit> {
         fields.map(|(name, value)| format!("{name:18} {value}")).collect()
     };
     invocation.print(&status, lines)?;
-    Ok(Exit::Ok)
-}
-
-pub(super) fn model(invocation: &Invocation) -> anyhow::Result<Exit> {
-    let settings = invocation.settings()?;
-    let (_, model) = start::open_model(&settings)?;
-    let lines = || {
-        let bytes: u64 = model.files.iter().map(|file| file.bytes).sum();
-        let kv = model.kv_bytes_per_token * settings.model.context_tokens * settings.model.slots;
-        vec![
-            format!("name          {}", model.name),
-            format!("architecture  {}", model.architecture),
-            format!("variant       {}", model.variant),
-            format!("layers        {}", model.layers.map_or("?".to_owned(), |layers| layers.to_string())),
-            format!("KV pairs      {}", model.kv_pairs),
-            format!("KV cache      {} bytes a token, {} MiB as set", model.kv_bytes_per_token, kv >> 20),
-            format!("context       {} of {} tokens", settings.model.context_tokens, model.context_tokens.unwrap_or(0)),
-            format!("vocabulary    {}", model.vocabulary),
-            format!("vision, audio {}, {}", model.vision, model.audio),
-            format!("files         {}, {} MiB", model.files.len(), bytes >> 20),
-        ]
-    };
-    invocation.print(&model, lines)?;
     Ok(Exit::Ok)
 }

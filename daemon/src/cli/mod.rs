@@ -4,6 +4,7 @@ mod ask;
 mod audit;
 mod check;
 mod look;
+mod model;
 mod plugin;
 mod run;
 
@@ -12,7 +13,7 @@ use crate::settings::{DEFAULT_FILE, ReadSettingsError, Settings};
 use crate::start::StartError;
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 use std::path::PathBuf;
 
 /// An agent that lives on this board: it listens, thinks with a model that runs here, and acts through plugins.
@@ -35,6 +36,7 @@ Examples:
   hob ask \"turn on the kitchen light\"      over the socket when hob runs, else by itself
   hob ask --json \"is the door locked?\"     the whole result, for a script
   hob plugin install target/plugins/home && hob plugin grant home
+  hob model fetch gemma-4-e2b              a real Gemma 4 into the store, checked file by file
   hob audit --last 20
 
 Exit codes: 0 done · 1 failed · 2 understood and not done (denied, no yes) · 64 wrong command line · 78 wrong settings";
@@ -51,10 +53,10 @@ enum Command {
     Tools,
     /// List the devices and what they last said.
     Devices,
-    /// Show what the model is.
+    /// Fetch models and look at them.
     Model {
         #[command(subcommand)]
-        command: Option<ModelCommand>,
+        command: Option<model::Model>,
     },
     /// Install plugins and say what they may do.
     Plugin {
@@ -71,12 +73,6 @@ enum Command {
         /// bash, zsh, fish, elvish or powershell.
         shell: clap_complete::Shell,
     },
-}
-
-#[derive(Debug, Subcommand)]
-enum ModelCommand {
-    /// What the folder holds.
-    Info,
 }
 
 /// What every command needs to know.
@@ -103,6 +99,18 @@ fn print_line(text: &str) -> anyhow::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }
+}
+
+/// Asks for a yes at the terminal. Without anyone to ask, the answer is no.
+fn says_yes(question: &str) -> anyhow::Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        writeln!(std::io::stderr().lock(), "hob: {question} (no one is here to ask; use --yes)")?;
+        return Ok(false);
+    }
+    write!(std::io::stderr().lock(), "{question} [y/N] ")?;
+    let mut said = String::new();
+    std::io::stdin().lock().read_line(&mut said)?;
+    Ok(matches!(said.trim().to_lowercase().as_str(), "y" | "yes"))
 }
 
 /// Whether a person looks at standard output.
@@ -146,7 +154,7 @@ fn dispatch(context: &Invocation, command: Command) -> anyhow::Result<Exit> {
         Command::Ask(ask) => runtime.block_on(ask::ask(context, ask)),
         Command::Tools => runtime.block_on(look::tools(context)),
         Command::Devices => runtime.block_on(look::devices(context)),
-        Command::Model { command: Some(ModelCommand::Info) | None } => look::model(context),
+        Command::Model { command } => model::model(context, command.unwrap_or(model::Model::Info)),
         Command::Plugin { command } => runtime.block_on(plugin::plugin(context, command)),
         Command::Audit(audit) => runtime.block_on(audit::audit(context, audit)),
         Command::Status => runtime.block_on(look::status(context)),

@@ -1,0 +1,228 @@
+//! `hob model`: models into the store and out of it, and what they are. Run by hand; the daemon fetches nothing.
+
+mod fetch;
+mod progress;
+
+use super::Invocation;
+use crate::exit::Exit;
+use crate::settings::Settings;
+use crate::start;
+use anyhow::{Context, bail};
+use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, in_words, verify};
+use serde::Serialize;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, clap::Subcommand)]
+#[command(after_help = "\
+Examples:
+  sudo -u hob hob model fetch gemma-4-e2b            the smallest variant, from the hub in the settings
+  hob model fetch gemma-4-e2b --from http://nas:8080 from a server of your own that keeps files as the hub does
+  hob model add /media/usb/gemma-4-E2B-it-ONNX --name gemma-4-e2b --variant q4f16
+  hob model verify                                   hold every model of the store to its record
+A fetch that was ended goes on where it was: run it again. A running hob takes another model up when it is restarted.")]
+pub(super) enum Model {
+    /// What the folder in the settings holds.
+    Info,
+    /// Fetch a model, check every file, and put it in the store.
+    Fetch(fetch::Fetch),
+    /// Copy a folder of the published layout into the store.
+    Add {
+        /// The folder; it is left as it is.
+        folder: PathBuf,
+        /// What to call it; the folder's own name without.
+        #[arg(long)]
+        name: Option<ModelName>,
+        /// Which graphs, when there are more than one set: q4f16, q4, …
+        #[arg(long)]
+        variant: Option<VariantName>,
+    },
+    /// Hash every file again and hold it to the record. Ends with 1 when one differs.
+    Verify {
+        /// A model of the store, or a folder; the whole store without.
+        model: Option<String>,
+    },
+    /// List what is in the store.
+    List,
+    /// Remove a model, or what was fetched of one.
+    Remove {
+        /// Its name.
+        name: ModelName,
+        /// Do not ask.
+        #[arg(long)]
+        yes: bool,
+        /// Even if the settings name it.
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+pub(super) fn model(invocation: &Invocation, command: Model) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let store = Store::at(&settings.model.store);
+    match command {
+        Model::Info => info(invocation, &settings),
+        Model::Fetch(order) => fetch::fetch(invocation, &settings, &store, &order),
+        Model::Add { folder, name, variant } => {
+            let record = store.add(&AddOrder { folder, name, variant })?;
+            let place = store.model(&record.name);
+            invocation.print(&record, || {
+                let first = format!("added {} {} as {}", record.name, record.variant, place.display());
+                [first].into_iter().chain(about_hashes(&record)).chain(what_next(invocation, &record, &place)).collect()
+            })?;
+            Ok(Exit::Ok)
+        }
+        Model::Verify { model } => verify_models(invocation, &store, model.as_deref()),
+        Model::List => list(invocation, &settings, &store),
+        Model::Remove { name, yes, force } => remove(&settings, &store, &name, yes, force),
+    }
+}
+
+fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
+    let (_, model) = start::open_model(settings)?;
+    let lines = || {
+        let bytes: u64 = model.files.iter().map(|file| file.bytes).sum();
+        let kv = model.kv_bytes_per_token * settings.model.context_tokens * settings.model.slots;
+        vec![
+            format!("name          {}", model.name),
+            format!("architecture  {}", model.architecture),
+            format!("variant       {}", model.variant),
+            format!("layers        {}", model.layers.map_or("?".to_owned(), |layers| layers.to_string())),
+            format!("KV pairs      {}", model.kv_pairs),
+            format!("KV cache      {} bytes a token, {} MiB as set", model.kv_bytes_per_token, kv >> 20),
+            format!("context       {} of {} tokens", settings.model.context_tokens, model.context_tokens.unwrap_or(0)),
+            format!("vocabulary    {}", model.vocabulary),
+            format!("vision, audio {}, {}", model.vision, model.audio),
+            format!("files         {}, {} MiB", model.files.len(), bytes >> 20),
+        ]
+    };
+    invocation.print(&model, lines)?;
+    Ok(Exit::Ok)
+}
+
+/// How the hashes of a record came to be believed, in words.
+fn about_hashes(record: &Record) -> Vec<String> {
+    let recorded: Vec<&str> = record.recorded().map(|file| file.path.as_str()).collect();
+    let all = record.files.len();
+    if recorded.len() == all {
+        return vec![format!("no hashes were known beforehand: all {all} are recorded as the files came")];
+    }
+    let mut lines = vec![format!("{} of {all} files agree with hashes known beforehand", all - recorded.len())];
+    if !recorded.is_empty() {
+        let names = recorded.join(", ");
+        lines.push(format!("no hashes were known of these, and they are recorded as they came: {names}"));
+    }
+    lines
+}
+
+/// The lines that bring a model into use.
+fn what_next(invocation: &Invocation, record: &Record, folder: &Path) -> Vec<String> {
+    let settings = invocation.config.display();
+    vec![
+        format!("now put this into {settings}, and look: hob check --config {settings}"),
+        "  [model]".to_owned(),
+        format!("  folder = \"{}\"", folder.display()),
+        format!("  variant = \"{}\"", record.variant),
+    ]
+}
+
+fn verify_models(invocation: &Invocation, store: &Store, model: Option<&str>) -> anyhow::Result<Exit> {
+    let folders = match model {
+        Some(model) => vec![named_folder(store, model)?],
+        None => placed(store)?,
+    };
+    let mut verified = Vec::new();
+    for folder in folders {
+        verified.push(verify(&folder).with_context(|| format!("cannot verify {}", folder.display()))?);
+    }
+    let lines = || {
+        let mut lines = Vec::new();
+        for model in &verified {
+            let name = &model.record.name;
+            lines.extend(model.differences.iter().map(|difference| format!("{name}: {difference}")));
+            lines.push(match model.differences.len() {
+                0 => format!("{name}: {} files are as recorded", model.record.files.len()),
+                _ => format!("{name} is damaged: hob model remove {name}, then fetch or add it again"),
+            });
+        }
+        lines
+    };
+    invocation.print(&verified, lines)?;
+    let sound = verified.iter().all(|model| model.differences.is_empty());
+    Ok(if sound { Exit::Ok } else { Exit::Failed })
+}
+
+/// A model's folder, by its name in the store or by its path.
+fn named_folder(store: &Store, model: &str) -> anyhow::Result<PathBuf> {
+    let in_store = model.parse().ok().map(|name| store.model(&name)).filter(|folder| folder.is_dir());
+    match in_store {
+        Some(folder) => Ok(folder),
+        None if Path::new(model).is_dir() => Ok(model.into()),
+        None => bail!("{} has no model called {model}, and there is no such folder", store.folder().display()),
+    }
+}
+
+fn placed(store: &Store) -> anyhow::Result<Vec<PathBuf>> {
+    let all = store.list()?.into_iter();
+    Ok(all.filter(|listed| !matches!(listed.standing, Standing::Partial { .. })).map(|listed| listed.folder).collect())
+}
+
+/// A line of `hob model list`.
+#[derive(Serialize)]
+struct Row {
+    #[serde(flatten)]
+    listed: Listed,
+    in_use: bool,
+}
+
+fn list(invocation: &Invocation, settings: &Settings, store: &Store) -> anyhow::Result<Exit> {
+    let row = |listed: Listed| Row { in_use: is_in_use(settings, &listed.folder), listed };
+    let rows: Vec<Row> = store.list()?.into_iter().map(row).collect();
+    invocation.print(&rows, || match rows.is_empty() {
+        true => vec![format!("{} is empty: hob model fetch gemma-4-e2b", store.folder().display())],
+        false => rows.iter().map(in_one_line).collect(),
+    })?;
+    Ok(Exit::Ok)
+}
+
+fn in_one_line(row: &Row) -> String {
+    let mark = if row.in_use { '*' } else { ' ' };
+    let name = &row.listed.name;
+    match &row.listed.standing {
+        Standing::Placed { record } => {
+            let recorded = record.recorded().count();
+            let known = record.files.len() - recorded;
+            let revision = record.revision.as_ref().map_or("added", |revision| revision.as_str());
+            let revision: String = revision.chars().take(12).collect();
+            let (variant, bytes) = (&record.variant, in_words(record.bytes()));
+            format!(
+                "{mark} {name:24} {variant:10} {bytes:>10}  {revision:12}  hashes {known} known, {recorded} recorded"
+            )
+        }
+        Standing::Unrecorded { reason } => format!("{mark} {name:24} {reason}"),
+        Standing::Partial { bytes } => {
+            format!("{mark} {name:24} {:10} {:>10}  not whole: fetch it again, or remove it", "", in_words(*bytes))
+        }
+    }
+}
+
+fn is_in_use(settings: &Settings, folder: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    whole(&settings.model.folder) == whole(folder)
+}
+
+fn remove(settings: &Settings, store: &Store, name: &ModelName, yes: bool, force: bool) -> anyhow::Result<Exit> {
+    let folder = store.model(name);
+    if is_in_use(settings, &folder) && !force {
+        let said =
+            format!("hob: the settings name {}: set `[model] folder` to another, or use --force", folder.display());
+        writeln!(std::io::stderr().lock(), "{said}")?;
+        return Ok(Exit::NotDone);
+    }
+    if !yes && !super::says_yes(&format!("Remove {name} from {}?", store.folder().display()))? {
+        return Ok(Exit::NotDone);
+    }
+    store.remove(name)?;
+    super::print_line(&format!("removed {name}"))?;
+    Ok(Exit::Ok)
+}
