@@ -64,10 +64,11 @@ test-systemd: ## boot a small Debian with hob installed: ready, watched, restart
 	cargo build --quiet --locked -p hob
 	scripts/test-systemd.sh
 
-bench: ## measure: grammars and masks, then a whole command from the broker and back
+bench: ## measure: grammars and masks, the memo, then a whole command from the broker and back
 	@$(SETUP) rust packages wasm onnxruntime
 	scripts/build-plugins.sh
 	cargo bench --quiet --locked --profile dev -p hob-model --bench grammar -- --warm-up-time 1 --measurement-time 2
+	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" cargo bench --quiet --locked --profile dev -p hob-model --bench memo -- --warm-up-time 1 --measurement-time 2
 	cargo build --quiet --locked -p hob -p e2e --bins
 	target/debug/bench
 

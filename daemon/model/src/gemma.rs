@@ -9,7 +9,7 @@ use crate::grammar::Grammars;
 use crate::interrupt::Interrupt;
 use crate::kv::Slots;
 use crate::language_model::{LanguageModel, Progress, Recall};
-use crate::memo::{Identity, Key, Memo, MemoSettings};
+use crate::memo::{Key, Memo, MemoSettings};
 use crate::ort_decoder::OrtDecoder;
 use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
@@ -121,10 +121,7 @@ impl Gemma {
             ),
             None => None,
         };
-        let memo = match &settings.memo {
-            Some(memo) => Memo::open(memo.clone(), &Identity::of(&folder, settings, runtime)?),
-            None => None,
-        };
+        let memo = Memo::of_model(&folder, settings, runtime);
         let parts = Parts {
             decoder,
             format: Box::new(format),
@@ -175,7 +172,7 @@ impl Gemma {
     /// The answer from the memo, the parked generation of the order's turn, or a new one.
     fn begin(&mut self, order: &GenerateOrder) -> Result<Beginning, GenerateFailure> {
         if let Some(place) = self.parked.iter().position(|begun| begun.generation.turn == order.turn) {
-            return Ok(Beginning::Begun(self.parked.swap_remove(place)));
+            return Ok(Beginning::Begun(Box::new(self.parked.swap_remove(place))));
         }
         let prompt = self.front.prompt_ids(order)?;
         let key = self.front.key(order, &prompt);
@@ -187,13 +184,13 @@ impl Gemma {
         let sampler = Sampler::new(self.front.sampling);
         let (conversation, prompt) = (order.conversation.clone(), prompt.to_vec());
         let generation = Generation::new(order.turn, conversation, prompt, max_tokens, constraint, sampler);
-        Ok(Beginning::Begun(Begun { generation, key }))
+        Ok(Beginning::Begun(Box::new(Begun { generation, key })))
     }
 }
 
 enum Beginning {
     Known(Recalled),
-    Begun(Begun),
+    Begun(Box<Begun>),
 }
 
 impl LanguageModel for Gemma {
@@ -204,7 +201,7 @@ impl LanguageModel for Gemma {
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
         let Begun { mut generation, key } = match self.begin(order)? {
-            Beginning::Begun(begun) => begun,
+            Beginning::Begun(begun) => *begun,
             Beginning::Known(Recalled { generated, words }) => {
                 if !words.is_empty() {
                     watch(&words);

@@ -36,14 +36,27 @@ impl Identity {
         settings: &ModelSettings,
         runtime: &Runtime,
     ) -> Result<Self, OpenModelError> {
+        // Each field, so that a new one is not forgotten here. How much fits into a slot only cuts answers short, which are
+        // not kept; how the next token is chosen, and whether under a grammar, is the caller's to see to.
+        let ModelSettings {
+            folder: _,
+            variant: _,
+            context_tokens: _,
+            chunk_tokens,
+            slots: _,
+            sampling: _,
+            constrained: _,
+            session,
+            memo: _,
+        } = settings;
         let mut identity = Self { facts: Vec::new() };
         identity.fact("hob", env!("CARGO_PKG_VERSION"));
         identity.fact("machine", std::env::consts::ARCH);
         // Another library, another count of threads or another chunk may round otherwise.
         identity.fact("library", runtime.build());
         identity.file("library file", runtime.path(), stamp)?;
-        identity.fact("sessions", &format!("{:?}", settings.session));
-        identity.fact("chunk", &settings.chunk_tokens.to_string());
+        identity.fact("sessions", &format!("{session:?}"));
+        identity.fact("chunk", &chunk_tokens.to_string());
         identity.fact("variant", folder.variant.name());
         for name in ["config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"] {
             identity.file(name, &folder.path.join(name), whole)?;

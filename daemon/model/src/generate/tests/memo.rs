@@ -154,7 +154,7 @@ fn what_did_not_come_to_its_own_end_is_not_kept() {
     for end in [Interrupt::cancel, Interrupt::expire] {
         let decoder = writes("it is on.<turn|>").before(move |run, interrupt| {
             if run == 5 {
-                end(interrupt)
+                end(interrupt);
             }
         });
         let mut ended = bench.model(parts(decoder));
