@@ -344,7 +344,7 @@ fn named(stopped: Stopped) -> Vec<&'static str> {
 pub fn open_model(settings: &Settings) -> Result<(Gemma, Description), StartError> {
     let runtime = Runtime::find(settings.onnx.library.as_deref())?;
     let model_settings = model_settings(settings)?;
-    let about = hob_model::describe(&runtime, &model_settings.folder, model_settings.variant)?;
+    let about = hob_model::describe(&model_settings.folder, model_settings.variant)?;
     Ok((Gemma::open(&runtime, &model_settings)?, about))
 }
 

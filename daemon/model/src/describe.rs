@@ -2,7 +2,7 @@
 
 use crate::folder::{ModelFolder, OpenModelError, Variant};
 use crate::layout::Layout;
-use hob_onnx::{Runtime, Session, SessionSettings};
+use hob_onnx::Graph;
 use serde::Serialize;
 use std::path::Path;
 
@@ -42,16 +42,14 @@ pub struct Description {
     pub files: Vec<FileSize>,
 }
 
-/// Looks into a folder. The graphs are opened to be asked, so this takes as long as loading the model.
+/// Looks into a folder. The graphs are read and not loaded, so this takes no time and no memory to speak of.
 ///
 /// # Errors
 /// [`OpenModelError`] as when the model is opened.
-pub fn describe(runtime: &Runtime, path: &Path, variant: Option<Variant>) -> Result<Description, OpenModelError> {
+pub fn describe(path: &Path, variant: Option<Variant>) -> Result<Description, OpenModelError> {
     let folder = ModelFolder::open(path, variant)?;
-    let settings = SessionSettings::default();
-    let embed = Session::open(runtime, &folder.embed, &settings)?;
-    let decoder = Session::open(runtime, &folder.decoder, &settings)?;
-    let layout = Layout::read(&embed, &decoder)?;
+    let (embed, decoder) = (Graph::read(&folder.embed)?, Graph::read(&folder.decoder)?);
+    let layout = Layout::read(&embed.signature(), &decoder.signature())?;
     let mut files = sizes(path)?;
     let graphs = sizes(&path.join("onnx"))?;
     files.extend(graphs.into_iter().map(|file| FileSize { name: format!("onnx/{}", file.name), ..file }));

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::config::{GenerationConfig, ModelConfig};
-use hob_onnx::OpenSessionError;
+use hob_onnx::{OpenSessionError, ReadGraphError};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::io;
@@ -110,6 +110,9 @@ pub enum OpenModelError {
     /// A graph could not be opened.
     #[error(transparent)]
     Session(#[from] OpenSessionError),
+    /// A graph could not be read.
+    #[error(transparent)]
+    Graph(#[from] ReadGraphError),
     /// A graph has other inputs or outputs than this layout.
     #[error("{graph} has another layout: expected {expected}, found {found}")]
     Layout {

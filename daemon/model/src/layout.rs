@@ -3,7 +3,7 @@
 use crate::decoder::Keep;
 use crate::folder::OpenModelError;
 use crate::ort_decoder::TOKEN_AXIS;
-use hob_onnx::{Dim, Element, Port, Session, Tensor, TensorError};
+use hob_onnx::{Dim, Element, Port, Signature, Tensor, TensorError};
 use std::fmt;
 
 /// One tensor of the KV cache.
@@ -48,10 +48,10 @@ const PAST: &str = "past_key_values";
 const PRESENT: &str = "present";
 
 impl Layout {
-    pub(crate) fn read(embed: &Session, decoder: &Session) -> Result<Self, OpenModelError> {
-        let [ids] = embed.inputs() else { return Err(unlike("embed_tokens", &IDS_WANTED, embed.inputs())) };
+    pub(crate) fn read(embed: &Signature, decoder: &Signature) -> Result<Self, OpenModelError> {
+        let [ids] = embed.inputs.as_slice() else { return Err(unlike("embed_tokens", &IDS_WANTED, &embed.inputs)) };
         if ids.element != Some(Element::I64) || ids.dims.len() != 2 {
-            return Err(unlike("embed_tokens", &IDS_WANTED, embed.inputs()));
+            return Err(unlike("embed_tokens", &IDS_WANTED, &embed.inputs));
         }
         let mut layout = Self {
             ids: ids.name.clone(),
@@ -62,18 +62,18 @@ impl Layout {
             vocabulary: 0,
             caches: Vec::new(),
         };
-        for port in decoder.inputs() {
+        for port in &decoder.inputs {
             layout.take_input(port, embed, decoder)?;
         }
         layout.take_logits(decoder)?;
         if layout.rows.is_empty() || layout.caches.is_empty() {
-            return Err(unlike("decoder_model_merged", &INPUTS_WANTED, decoder.inputs()));
+            return Err(unlike("decoder_model_merged", &INPUTS_WANTED, &decoder.inputs));
         }
         Ok(layout)
     }
 
-    fn take_input(&mut self, port: &Port, embed: &Session, decoder: &Session) -> Result<(), OpenModelError> {
-        let refused = || unlike("decoder_model_merged", &INPUTS_WANTED, decoder.inputs());
+    fn take_input(&mut self, port: &Port, embed: &Signature, decoder: &Signature) -> Result<(), OpenModelError> {
+        let refused = || unlike("decoder_model_merged", &INPUTS_WANTED, &decoder.inputs);
         let integers = |rank: usize| (port.element == Some(Element::I64) && port.dims.len() == rank).then_some(());
         match port.name.as_str() {
             MASK => integers(2).ok_or_else(refused)?,
@@ -88,18 +88,18 @@ impl Layout {
             name if name.starts_with(PAST) => self.caches.push(cache(port, decoder).ok_or_else(refused)?),
             name => {
                 let same = |output: &Port| output.name == name && output.element == port.element;
-                let place = embed.outputs().iter().position(same).ok_or_else(refused)?;
+                let place = embed.outputs.iter().position(same).ok_or_else(refused)?;
                 self.rows.push((place, name.to_owned()));
             }
         }
         Ok(())
     }
 
-    fn take_logits(&mut self, decoder: &Session) -> Result<(), OpenModelError> {
-        let place = decoder.outputs().iter().position(|output| output.name == LOGITS);
-        let width = place.and_then(|place| decoder.outputs().get(place)?.fixed(2));
+    fn take_logits(&mut self, decoder: &Signature) -> Result<(), OpenModelError> {
+        let place = decoder.outputs.iter().position(|output| output.name == LOGITS);
+        let width = place.and_then(|place| decoder.outputs.get(place)?.fixed(2));
         let (Some(place), Some(width)) = (place, width) else {
-            return Err(unlike("decoder_model_merged", &"logits float[batch,kept,vocabulary]", decoder.outputs()));
+            return Err(unlike("decoder_model_merged", &"logits float[batch,kept,vocabulary]", &decoder.outputs));
         };
         (self.logits, self.vocabulary) = (place, width);
         Ok(())
@@ -152,10 +152,10 @@ impl Inputs {
 }
 
 /// Reads one cache; nothing when it is not `[batch, heads, tokens, width]` of a type that hob can cut, or has no output.
-fn cache(port: &Port, decoder: &Session) -> Option<Cache> {
+fn cache(port: &Port, decoder: &Signature) -> Option<Cache> {
     let element = port.element.filter(|element| matches!(element, Element::F32 | Element::F16))?;
     let grown = port.name.replacen(PAST, PRESENT, 1);
-    let present = decoder.outputs().iter().position(|output| output.name == grown && output.element == port.element)?;
+    let present = decoder.outputs.iter().position(|output| output.name == grown && output.element == port.element)?;
     let whole = port.dims.len() == 4 && port.dims.get(TOKEN_AXIS) == Some(&Dim::Free);
     let (heads, width) = (port.fixed(1)?, port.fixed(3)?);
     whole.then(|| Cache { past: port.name.clone(), present, element, heads, width })

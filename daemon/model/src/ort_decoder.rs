@@ -5,6 +5,7 @@
 //! `present.N` of the run before.
 
 use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
+use crate::embed::Embed;
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
@@ -16,7 +17,7 @@ pub(crate) const TOKEN_AXIS: usize = 2;
 /// The decoder of one model folder.
 #[derive(Debug)]
 pub struct OrtDecoder {
-    embed: Session,
+    embed: Embed,
     decoder: Session,
     layout: Layout,
     slots: Vec<Filled>,
@@ -54,12 +55,18 @@ impl OrtDecoder {
         slots: usize,
         context: usize,
     ) -> Result<Self, OpenModelError> {
-        let embed = Session::open(runtime, &folder.embed, settings)?;
+        let embed = Embed::open(runtime, &folder.embed, settings)?;
         let decoder = Session::open(runtime, &folder.decoder, settings)?;
-        let layout = Layout::read(&embed, &decoder)?;
+        let layout = Layout::read(embed.signature(), decoder.signature())?;
         let slots = (0..slots.max(1)).map(|_| Filled::empty(&layout.caches)).collect::<Result<_, _>>();
         let slots = slots.map_err(|error| OpenModelError::Settings(error.to_string()))?;
         Ok(Self { embed, decoder, layout, slots, context })
+    }
+
+    /// What turns ids into rows.
+    #[must_use]
+    pub fn embed(&self) -> &Embed {
+        &self.embed
     }
 
     /// What the graphs say about themselves.
@@ -76,9 +83,7 @@ impl OrtDecoder {
     fn run(&mut self, slot: Slot, tokens: &[u32], keep: Keep, stop: &Stop) -> Result<(Logits, Vec<Tensor>), RunError> {
         let none = Filled { caches: Vec::new(), len: 0 };
         let filled = self.slots.get(slot.0).unwrap_or(&none);
-        let ids = tokens.iter().map(|id| i64::from(*id)).collect();
-        let ids = Tensor::i64(&[1, tokens.len()], ids)?;
-        let rows = self.embed.run(&[(self.layout.ids.as_str(), &ids)], stop)?;
+        let rows = self.embed.rows(&self.layout.ids, tokens, stop)?;
         let inputs = Inputs::new(filled.len, tokens.len(), keep)?;
 
         let mut feeds: Vec<(&str, &Tensor)> = self.layout.handed_on(&rows);

@@ -22,7 +22,7 @@ pub use graph::{Graph, Node, NumberKind, ReadGraphError, Weights, WeightsError};
 pub use library::{MIN_VERSION, OpenLibraryError, Runtime};
 pub use locate::{LIBRARY_VARIABLE, find_library};
 pub use lookup::{Lookup, OpenLookupError};
-pub use port::{Dim, Port};
+pub use port::{Dim, Port, Signature};
 pub use provider::{Provider, UnknownProvider};
 pub use session::{OpenSessionError, RunError, Session};
 pub use settings::SessionSettings;

@@ -24,6 +24,15 @@ pub struct Port {
     pub dims: Vec<Dim>,
 }
 
+/// What goes into a graph and what comes out, each in the graph's order.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Signature {
+    /// What goes in.
+    pub inputs: Vec<Port>,
+    /// What comes out.
+    pub outputs: Vec<Port>,
+}
+
 impl Port {
     pub(crate) fn new(outlet: &Outlet) -> Self {
         let name = outlet.name().to_owned();

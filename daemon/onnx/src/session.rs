@@ -1,7 +1,7 @@
 //! One graph, loaded and ready to run.
 
 use crate::library::Runtime;
-use crate::port::Port;
+use crate::port::{Port, Signature};
 use crate::provider::Provider;
 use crate::settings::SessionSettings;
 use crate::stop::Stop;
@@ -85,8 +85,7 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Session {
     session: ort::session::Session,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
+    signature: Signature,
 }
 
 impl Session {
@@ -122,19 +121,13 @@ impl Session {
     fn new(session: ort::session::Session) -> Self {
         let inputs = session.inputs().iter().map(Port::new).collect();
         let outputs = session.outputs().iter().map(Port::new).collect();
-        Self { session, inputs, outputs }
+        Self { session, signature: Signature { inputs, outputs } }
     }
 
-    /// What goes in, in the graph's order.
+    /// What goes in and what comes out.
     #[must_use]
-    pub fn inputs(&self) -> &[Port] {
-        &self.inputs
-    }
-
-    /// What comes out, in the graph's order.
-    #[must_use]
-    pub fn outputs(&self) -> &[Port] {
-        &self.outputs
+    pub fn signature(&self) -> &Signature {
+        &self.signature
     }
 
     /// A handle that ends runs of this graph; see [`Stop`].
@@ -146,7 +139,7 @@ impl Session {
         Ok(Stop { options: Arc::new(options) })
     }
 
-    /// Runs the graph. Inputs are only looked at; outputs are new, in the order of [`Session::outputs`].
+    /// Runs the graph. Inputs are only looked at; outputs are new, in the order of [`Session::signature`].
     ///
     /// # Errors
     /// [`RunError::Stopped`] after [`Stop::stop`]; the inputs are then as they were.

@@ -74,12 +74,12 @@ fn a_tokenizer_of_another_family_is_refused() {
 
 #[test]
 fn a_folder_is_described() {
-    let told = describe(&runtime(), &fixture("tiny"), None).unwrap();
+    let told = describe(&fixture("tiny"), None).unwrap();
     assert_eq!((told.name.as_str(), told.variant, told.layers, told.kv_pairs), ("tiny", "q4", Some(4), 2));
     assert_eq!((told.context_tokens, told.vision, told.audio), (Some(8192), false, false));
     assert!(told.files.iter().any(|file| file.name == "onnx/embed_tokens_q4.onnx_data" && file.bytes > 0));
     // Two pairs: one head of 8 and one of 16, in single precision.
     assert_eq!(told.kv_bytes_per_token, 2 * (8 + 16) * 4);
-    let half = describe(&runtime(), &fixture("tiny_f16"), Some(Variant::Q4f16)).unwrap();
+    let half = describe(&fixture("tiny_f16"), Some(Variant::Q4f16)).unwrap();
     assert_eq!(half.kv_bytes_per_token * 2, told.kv_bytes_per_token);
 }

@@ -11,7 +11,7 @@ mod weights;
 pub use proto::Node;
 pub use weights::{NumberKind, Weights, WeightsError};
 
-use crate::port::{Dim, Port};
+use crate::port::{Dim, Port, Signature};
 use crate::tensor::Element;
 use prost::Message;
 use std::collections::HashMap;
@@ -113,17 +113,11 @@ impl Graph {
         &self.body.nodes
     }
 
-    /// What goes in, without the constants that older files list as well.
+    /// What goes in, without the constants that older files list as well, and what comes out.
     #[must_use]
-    pub fn inputs(&self) -> Vec<Port> {
+    pub fn signature(&self) -> Signature {
         let inputs = self.body.inputs.iter().filter(|input| !self.constants.contains_key(&input.name));
-        inputs.map(port).collect()
-    }
-
-    /// What comes out.
-    #[must_use]
-    pub fn outputs(&self) -> Vec<Port> {
-        self.body.outputs.iter().map(port).collect()
+        Signature { inputs: inputs.map(port).collect(), outputs: self.body.outputs.iter().map(port).collect() }
     }
 
     /// The node that makes a value; none for inputs and constants.

@@ -13,7 +13,7 @@ mod table;
 
 use crate::Runtime;
 use crate::graph::{Graph, Node, ReadGraphError, Weights, WeightsError};
-use crate::port::Port;
+use crate::port::{Port, Signature};
 use crate::session::RunError;
 use crate::tensor::{Element, Tensor};
 use ids::Rule;
@@ -37,8 +37,7 @@ pub enum OpenLookupError {
 /// An opened graph of tables.
 #[derive(Debug)]
 pub struct Lookup {
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
+    signature: Signature,
     looked_up: Vec<LookedUp>,
 }
 
@@ -79,22 +78,17 @@ impl Lookup {
     /// [`OpenLookupError`]; a [`Session`](crate::Session) may still be able to run it.
     pub fn open(runtime: &Runtime, path: &Path) -> Result<Self, OpenLookupError> {
         let graph = Graph::read(path)?;
-        let (inputs, outputs) = (graph.inputs(), graph.outputs());
-        let [ids] = inputs.as_slice() else { return Err(unlike("it has not one input")) };
-        let looked_up = outputs.iter().map(|output| looked_up(&graph, ids, output)).collect::<Result<_, _>>()?;
-        probe::agreed(runtime, &graph, Self { looked_up, inputs, outputs })
+        let signature = graph.signature();
+        let [ids] = signature.inputs.as_slice() else { return Err(unlike("it has not one input")) };
+        let looked_up =
+            signature.outputs.iter().map(|output| looked_up(&graph, ids, output)).collect::<Result<_, _>>()?;
+        probe::agreed(runtime, &graph, Self { looked_up, signature })
     }
 
-    /// What goes in: token ids.
+    /// What goes in and what comes out.
     #[must_use]
-    pub fn inputs(&self) -> &[Port] {
-        &self.inputs
-    }
-
-    /// What comes out, in the graph's order.
-    #[must_use]
-    pub fn outputs(&self) -> &[Port] {
-        &self.outputs
+    pub fn signature(&self) -> &Signature {
+        &self.signature
     }
 
     /// Bytes of all tables, which stay on disk.

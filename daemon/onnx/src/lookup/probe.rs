@@ -59,7 +59,7 @@ fn run(runtime: &Runtime, graph: &Graph, lookup: &Lookup, ids: &[i64]) -> Result
     let mut session = Session::open_made(runtime, graph.path(), &small, &settings)?;
     let fed = Tensor::i64(&[1, ids.len()], ids.to_vec())?;
     let stop = session.stop_handle()?;
-    let name = lookup.inputs.first().map_or("", |port| port.name.as_str());
+    let name = lookup.signature.inputs.first().map_or("", |port| port.name.as_str());
     Ok(session.run(&[(name, &fed)], &stop)?)
 }
 

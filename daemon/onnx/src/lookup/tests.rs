@@ -23,7 +23,7 @@ fn open(path: &Path) -> Result<Lookup, OpenLookupError> {
 /// What the graph itself gives for `ids`, as bits.
 fn run_by_session(path: &Path, ids: &[i64]) -> Vec<Vec<u32>> {
     let mut session = Session::open(&runtime(), path, &SessionSettings::default()).unwrap();
-    let name = session.inputs()[0].name.clone();
+    let name = session.signature().inputs[0].name.clone();
     let fed = Tensor::i64(&[1, ids.len()], ids.to_vec()).unwrap();
     let stop = session.stop_handle().unwrap();
     session.run(&[(name.as_str(), &fed)], &stop).unwrap().iter().map(bits).collect()
@@ -40,7 +40,7 @@ fn assert_same(path: &Path, ids: &[i64]) {
     let ours = lookup.run(ids).unwrap();
     let theirs = run_by_session(path, ids);
     assert_eq!(ours.len(), theirs.len());
-    for ((port, ours), theirs) in lookup.outputs().iter().zip(&ours).zip(&theirs) {
+    for ((port, ours), theirs) in lookup.signature().outputs.iter().zip(&ours).zip(&theirs) {
         assert_eq!(ours.shape().len(), port.dims.len());
         let differing = bits(ours).iter().zip(theirs).position(|(ours, theirs)| ours != theirs);
         let number = |bits: &[u32]| differing.and_then(|place| bits.get(place)).map(|bits| f32::from_bits(*bits));

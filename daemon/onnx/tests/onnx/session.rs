@@ -11,13 +11,13 @@ fn open(path: &Path) -> Result<Session, OpenSessionError> {
 #[test]
 fn a_graph_tells_its_inputs_and_outputs() {
     let decoder = open(&graph("decoder_model_merged_q4.onnx")).unwrap();
-    let input = |name: &str| decoder.inputs().iter().find(|port| port.name == name).unwrap();
+    let input = |name: &str| decoder.signature().inputs.iter().find(|port| port.name == name).unwrap();
     assert_eq!(input("num_logits_to_keep").dims, []);
     assert_eq!(input("num_logits_to_keep").element, Some(Element::I64));
     let past = input("past_key_values.0.key");
     assert_eq!((past.element, past.dims.len(), past.dims[2]), (Some(Element::F32), 4, Dim::Free));
     assert!(past.fixed(3).is_some() && past.fixed(2).is_none());
-    assert!(decoder.outputs().iter().any(|port| port.name == "logits"));
+    assert!(decoder.signature().outputs.iter().any(|port| port.name == "logits"));
 }
 
 #[test]
@@ -26,7 +26,7 @@ fn tokens_go_in_and_rows_come_out() {
     let stop = embed.stop_handle().unwrap();
     let ids = Tensor::i64(&[1, 3], vec![2, 105, 106]).unwrap();
     let outputs = embed.run(&[("input_ids", &ids)], &stop).unwrap();
-    let rows = &outputs[embed.outputs().iter().position(|port| port.name == "inputs_embeds").unwrap()];
+    let rows = &outputs[embed.signature().outputs.iter().position(|port| port.name == "inputs_embeds").unwrap()];
     assert_eq!((rows.element(), &rows.shape()[..2]), (Element::F32, [1, 3].as_slice()));
     let width = rows.shape()[2];
     let two = rows.last_rows(2).unwrap();

@@ -1,0 +1,60 @@
+//! Token ids to rows: out of the tables on disk where the graph is one of tables, else by running it.
+
+use crate::folder::OpenModelError;
+use hob_onnx::{Lookup, OpenLookupError, RunError, Runtime, Session, SessionSettings, Signature, Stop, Tensor};
+use std::path::Path;
+
+/// What turns token ids into rows.
+#[derive(Debug)]
+pub enum Embed {
+    /// Rows are read from the data file. The tables take no memory but what the system keeps of the file.
+    Tables(Lookup),
+    /// The graph is loaded whole, since it does more than to look rows up.
+    Graph {
+        /// The graph.
+        session: Box<Session>,
+        /// Why it is not answered from its file.
+        because: OpenLookupError,
+    },
+}
+
+impl Embed {
+    /// Opens `embed_tokens`.
+    ///
+    /// # Errors
+    /// [`OpenModelError::Session`] when the graph can be opened in neither way.
+    pub fn open(runtime: &Runtime, path: &Path, settings: &SessionSettings) -> Result<Self, OpenModelError> {
+        match Lookup::open(runtime, path) {
+            Ok(lookup) => Ok(Self::Tables(lookup)),
+            Err(because) => {
+                let session = Box::new(Session::open(runtime, path, settings)?);
+                tracing::warn!(graph = %path.display(), %because, "the embedding tables are loaded into memory");
+                Ok(Self::Graph { session, because })
+            }
+        }
+    }
+
+    /// What goes in and what comes out.
+    #[must_use]
+    pub fn signature(&self) -> &Signature {
+        match self {
+            Self::Tables(lookup) => lookup.signature(),
+            Self::Graph { session, .. } => session.signature(),
+        }
+    }
+
+    /// The rows of one sequence of tokens, `[1, tokens, …]` for each output. `ids` is the name of the graph's input.
+    ///
+    /// # Errors
+    /// [`RunError`] when an id has no row, or the file cannot be read any more.
+    pub fn rows(&mut self, ids: &str, tokens: &[u32], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+        let tokens: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
+        match self {
+            Self::Tables(lookup) => lookup.run(&tokens),
+            Self::Graph { session, .. } => {
+                let tokens = Tensor::i64(&[1, tokens.len()], tokens)?;
+                session.run(&[(ids, &tokens)], stop)
+            }
+        }
+    }
+}
