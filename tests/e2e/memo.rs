@@ -3,7 +3,7 @@
 //! With the shipped model: an answer is kept only when it came to its own end, and the model of the tests rarely ends.
 
 use anyhow::{Context, ensure};
-use e2e::{Daemon, House, Places, Request, World};
+use e2e::{Daemon, House, Places, Request, World, until};
 use hob_events::{CommandResult, Status};
 use serde_json::json;
 use std::fs;
@@ -60,6 +60,43 @@ async fn what_was_said_before_is_done_again_without_the_model() -> anyhow::Resul
     world.hob.kill().await?;
     world.hob.start(&world.client).await?;
     assert!(from_memo(&world, "after-a-crash").await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn at_the_terminal_the_same_words_come_again() -> anyhow::Result<()> {
+    let world = world().await?;
+    let mut said = Vec::new();
+    for known in [false, true] {
+        let output = world.hob.cli(&["ask", "is the front door locked?", "--json"])?;
+        let result: CommandResult = serde_json::from_slice(&output.stdout)?;
+        ensure!(result.timings.from_memo == known, "{result:?}");
+        said.push((result.status, result.speech));
+    }
+    assert_eq!(said.first(), said.last());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_known_question_is_answered_from_what_is_so_now() -> anyhow::Result<()> {
+    const QUESTION: &str = "is the front door locked?";
+    let world = world().await?;
+    for id in ["first", "second"] {
+        let result = world.client.ask(&Request::text(id, QUESTION)).await?;
+        ensure!(result.speech == "Front door is locked.", "{result:?}");
+        assert_eq!(result.timings.from_memo, id == "second");
+    }
+    world.home.reports("front door", json!({"state": "UNLOCK", "lock_state": "unlocked"})).await?;
+    let mut asked = 0;
+    until("hob to hear of it", async || {
+        asked += 1;
+        let look = Request::call(&format!("look-{asked}"), "get_state", json!({"device": "front door"}));
+        let seen = world.client.ask(&look).await?;
+        Ok(seen.actions.iter().any(|action| action.result["state"] == "unlocked").then_some(()))
+    })
+    .await?;
+    let result = world.client.ask(&Request::text("third", QUESTION)).await?;
+    assert!(result.speech.contains("unlocked") && !result.timings.from_memo, "{result:?}");
     Ok(())
 }
 
