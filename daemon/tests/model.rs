@@ -263,3 +263,17 @@ fn a_fetch_that_was_killed_goes_on() {
     );
     assert_eq!(fs::read(board.path("models/little/onnx/embed_tokens_q4.onnx")).unwrap(), b"graph");
 }
+
+#[test]
+fn a_proxy_in_the_environment_is_asked() {
+    let board = Board::new();
+    let proxy = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut fetch = board.command("model fetch --manifest own.toml --jobs 1 --from http://mirror.invalid");
+    let address = format!("http://{}", proxy.local_addr().unwrap());
+    let mut fetch = fetch.env("HTTP_PROXY", address).stderr(Stdio::null()).spawn().unwrap();
+    let (stream, _) = proxy.accept().unwrap();
+    let asked = BufReader::new(stream).lines().next().unwrap().unwrap();
+    fetch.kill().unwrap();
+    fetch.wait().unwrap();
+    assert_eq!(asked, "CONNECT mirror.invalid:80 HTTP/1.1");
+}

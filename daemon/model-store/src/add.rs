@@ -5,9 +5,9 @@ use crate::disk::{self, DiskError, failed};
 use crate::layout::{self, LayoutError};
 use crate::lock::{LockModelError, ModelLock};
 use crate::manifest::{Manifest, ReadManifestError};
-use crate::names::{ModelName, RelativePath, VariantName, WrongName};
+use crate::names::{ModelName, RelativePath, Sha256, VariantName, WrongName};
 use crate::part::Part;
-use crate::record::{Origin, Record, RecordedFile};
+use crate::record::{FILE_NAME, Origin, ReadRecordError, Record, RecordedFile};
 use crate::staging::{PlaceModelError, Staging};
 use std::fs::{self, File};
 use std::io::Read;
@@ -35,6 +35,17 @@ pub enum AddModelError {
     /// Another process works on a model of that name.
     #[error(transparent)]
     Lock(#[from] LockModelError),
+    /// It comes with a record, and is not what that says.
+    #[error(
+        "{path} is not what {FILE_NAME} beside it says: copy the folder again; without the record it is taken as it is"
+    )]
+    NotAsRecorded {
+        /// Which file.
+        path: RelativePath,
+    },
+    /// It comes with a record that cannot be used.
+    #[error(transparent)]
+    Record(#[from] ReadRecordError),
     /// A manifest of this build is broken.
     #[error(transparent)]
     Manifest(#[from] ReadManifestError),
@@ -59,7 +70,8 @@ pub struct AddOrder {
 
 impl Store {
     /// Copies a model's folder into the store, with the files of one variant. Hashes that a shipped manifest has for a
-    /// file count as known, all others are recorded as they are.
+    /// file count as known, all others are recorded as they are. A folder that was in a store before brings its record: it is
+    /// held to it, and the record goes on.
     ///
     /// # Errors
     /// [`AddModelError`].
@@ -74,16 +86,46 @@ impl Store {
             return Err(AddModelError::Taken { name, folder: target });
         }
         let (variant, paths) = layout::files_of(&order.folder, order.variant.as_ref())?;
-        let known = Manifest::all_shipped()?;
+        let known = Known { before: record_of(&order.folder)?, manifests: Manifest::all_shipped()? };
         let source = format!("added from {}", order.folder.display());
         let staging = Staging::open(self, &name, &source)?;
         disk::make_folder(&staging.model())?;
         disk::room_for(bytes_of(&order.folder, &paths)?, &staging.model())?;
         let copied = paths.into_iter().map(|path| copy(&order.folder, path, &staging, &known));
         let files = copied.collect::<Result<_, _>>()?;
-        let record = Record { name, variant, repository: None, revision: None, files };
+        let (repository, revision) =
+            known.before.map(|before| (before.repository, before.revision)).unwrap_or_default();
+        let record = Record { name, variant, repository, revision, files };
         staging.place(&record, &target)?;
         Ok(record)
+    }
+}
+
+/// What is known of the files of a folder beforehand.
+struct Known {
+    /// The record of the store that it was in before.
+    before: Option<Record>,
+    manifests: Vec<Manifest>,
+}
+
+impl Known {
+    /// How the hash of a file is to be believed.
+    fn origin(&self, path: &RelativePath, sha256: Sha256) -> Result<Origin, AddModelError> {
+        let before = self.before.iter().flat_map(|record| &record.files).find(|file| file.path == *path);
+        if before.is_some_and(|file| file.sha256 != sha256) {
+            return Err(AddModelError::NotAsRecorded { path: path.clone() });
+        }
+        let published = self.manifests.iter().any(|manifest| manifest.knows(path, sha256));
+        // "Known" in a record that came along is a word of whoever wrote it: only this build's own lists count.
+        Ok(if published { Origin::Known } else { Origin::Recorded })
+    }
+}
+
+fn record_of(folder: &Path) -> Result<Option<Record>, ReadRecordError> {
+    match Record::read(folder) {
+        Ok(record) => Ok(Some(record)),
+        Err(ReadRecordError::Missing { .. }) => Ok(None),
+        Err(error @ (ReadRecordError::Unreadable { .. } | ReadRecordError::Wrong { .. })) => Err(error),
     }
 }
 
@@ -101,7 +143,7 @@ fn bytes_of(folder: &Path, paths: &[RelativePath]) -> Result<u64, DiskError> {
 }
 
 /// Copies a file, hashing what was written.
-fn copy(folder: &Path, path: RelativePath, staging: &Staging, known: &[Manifest]) -> Result<RecordedFile, DiskError> {
+fn copy(folder: &Path, path: RelativePath, staging: &Staging, known: &Known) -> Result<RecordedFile, AddModelError> {
     let source = folder.join(path.as_str());
     let mut file = File::open(&source).map_err(failed("open", &source))?;
     let mut part = Part::open(staging.part(&path))?;
@@ -114,7 +156,7 @@ fn copy(folder: &Path, path: RelativePath, staging: &Staging, known: &[Manifest]
         part.append(chunk)?;
     }
     let (sha256, bytes) = (part.sha256(), part.bytes());
+    let checksum = known.origin(&path, sha256)?;
     part.finish(&staging.whole(&path))?;
-    let is_known = known.iter().any(|manifest| manifest.knows(&path, sha256));
-    Ok(RecordedFile { path, bytes, sha256, checksum: if is_known { Origin::Known } else { Origin::Recorded } })
+    Ok(RecordedFile { path, bytes, sha256, checksum })
 }

@@ -185,14 +185,17 @@ fn all_files(order: &FetchOrder<'_>, client: &Client, staging: &Staging) -> Resu
     waiting.sort_by_key(|file| file.bytes);
     let waiting = Mutex::new(waiting);
     let ended = Mutex::new(Vec::new());
+    // Apart from the loop, whose condition would hold the lock for as long as its body runs.
+    let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop();
     let work = || {
-        while let Some(file) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+        while let Some(file) = next() {
             let address = order.hub.file(&plan.repository, &plan.revision, &file.path);
             let done = download(around, &address, file);
-            if done.is_err() {
-                pause.stop();
-            }
+            let failed = done.is_err();
             ended.lock().unwrap_or_else(PoisonError::into_inner).push(done);
+            if failed {
+                return pause.stop();
+            }
         }
     };
     std::thread::scope(|scope| {

@@ -8,8 +8,10 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::start;
 use anyhow::{Context, bail};
+use hob_model::{Budget, Description, Extent, ModelFolder, Needs, Size, describe};
 use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, in_words, verify};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -78,25 +80,63 @@ pub(super) fn model(invocation: &Invocation, command: Model) -> anyhow::Result<E
     }
 }
 
+/// What `hob model info` tells: what is there, and what running it takes.
+#[derive(Serialize)]
+struct Info {
+    #[serde(flatten)]
+    model: Description,
+    /// As set, and at round contexts up to the model's own.
+    memory: Vec<Reckoned>,
+    /// Bytes that are free for hob now.
+    free_bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Reckoned {
+    context_tokens: usize,
+    budget: Budget,
+    total_bytes: u64,
+}
+
 fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
-    let (_, model) = start::open_model(settings)?;
+    const ROUND_CONTEXTS: [usize; 3] = [4096, 32_768, 131_072];
+    let asked = start::model_settings(settings)?;
+    let folder = ModelFolder::open(&asked.folder, asked.variant)?;
+    let needs = Needs::read(&folder)?;
+    let model = describe(&folder)?;
+    let most = model.context_tokens.unwrap_or(usize::MAX);
+    let round = ROUND_CONTEXTS.into_iter().filter(|context| *context <= most);
+    let contexts: BTreeSet<usize> = round.chain([asked.context_tokens]).collect();
+    let reckon = |context_tokens| {
+        let budget = needs.budget(Extent { context_tokens, slots: asked.slots, chunk_tokens: asked.chunk_tokens });
+        Reckoned { context_tokens, budget, total_bytes: budget.total() }
+    };
+    let info =
+        Info { model, memory: contexts.into_iter().map(reckon).collect(), free_bytes: hob_onnx::usable_memory() };
     let lines = || {
+        let model = &info.model;
         let bytes: u64 = model.files.iter().map(|file| file.bytes).sum();
-        let kv = model.kv_bytes_per_token * settings.model.context_tokens * settings.model.slots;
-        vec![
+        let tables = if model.tables_on_disk { "left on disk, read row by row" } else { "loaded whole" };
+        let mut lines = vec![
             format!("name          {}", model.name),
             format!("architecture  {}", model.architecture),
             format!("variant       {}", model.variant),
             format!("layers        {}", model.layers.map_or("?".to_owned(), |layers| layers.to_string())),
             format!("KV pairs      {}", model.kv_pairs),
-            format!("KV cache      {} bytes a token, {} MiB as set", model.kv_bytes_per_token, kv >> 20),
+            format!("KV cache      {} bytes a token and slot", model.kv_bytes_per_token),
+            format!("embeddings    {tables}"),
             format!("context       {} of {} tokens", settings.model.context_tokens, model.context_tokens.unwrap_or(0)),
             format!("vocabulary    {}", model.vocabulary),
             format!("vision, audio {}, {}", model.vision, model.audio),
-            format!("files         {}, {} MiB", model.files.len(), bytes >> 20),
-        ]
+            format!("files         {}, {}", model.files.len(), Size(bytes)),
+        ];
+        let free = info.free_bytes.map_or("?".to_owned(), |bytes| Size(bytes).to_string());
+        lines.push(format!("memory        {free} free; with {} slots it takes about", asked.slots));
+        let reckoned = |one: &Reckoned| format!("  {:>7} tokens  {}", one.context_tokens, one.budget);
+        lines.extend(info.memory.iter().map(reckoned));
+        lines
     };
-    invocation.print(&model, lines)?;
+    invocation.print(&info, lines)?;
     Ok(Exit::Ok)
 }
 
@@ -118,6 +158,8 @@ fn about_hashes(record: &Record) -> Vec<String> {
 /// The lines that bring a model into use.
 fn what_next(invocation: &Invocation, record: &Record, folder: &Path) -> Vec<String> {
     let settings = invocation.config.display();
+    // In the file a relative path would count from somewhere else.
+    let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     vec![
         format!("now put this into {settings}, and look: hob check --config {settings}"),
         "  [model]".to_owned(),

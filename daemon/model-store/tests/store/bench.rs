@@ -19,6 +19,7 @@ pub(crate) struct Bench {
     pub(crate) plan: Plan,
     pub(crate) network: NetworkSettings,
     pub(crate) token: Option<&'static str>,
+    pub(crate) jobs: usize,
     pub(crate) told: Mutex<Vec<String>>,
 }
 
@@ -49,6 +50,7 @@ pub(crate) fn bench() -> Bench {
         },
         network,
         token: None,
+        jobs: 1,
         told: Mutex::new(Vec::new()),
     }
 }
@@ -69,6 +71,10 @@ impl Bench {
     }
 
     pub(crate) fn fetch(&self, server: &Server) -> Result<Fetched, FetchModelError> {
+        self.fetch_from(server, &server.address())
+    }
+
+    pub(crate) fn fetch_from(&self, server: &Server, hub: &str) -> Result<Fetched, FetchModelError> {
         let report = |progress: Progress<'_>| {
             let line = match progress {
                 Progress::Begins { files, bytes, there } => format!("{files} files, {bytes} bytes, {there} there"),
@@ -81,9 +87,9 @@ impl Bench {
         };
         self.store().fetch(&FetchOrder {
             plan: &self.plan,
-            hub: &server.address().parse().unwrap(),
+            hub: &hub.parse().unwrap(),
             token: self.token.map(|token| Token::new(token, "the test").unwrap()),
-            jobs: NonZero::new(1).unwrap(),
+            jobs: NonZero::new(self.jobs).unwrap(),
             network: self.network.clone(),
             report: &report,
         })

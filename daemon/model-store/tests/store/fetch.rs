@@ -1,9 +1,10 @@
 //! A fetch that goes well, and what stands in its way on this side.
 
-use crate::bench::{CONFIG, DATA, FILES, bench, files_below};
-use crate::server::Server;
-use hob_model_store::Record;
+use crate::bench::{CONFIG, DATA, FILES, bench, files_below, sha256};
+use crate::server::{Lie, Server, answer};
+use hob_model_store::{FilePlan, Record};
 use insta::assert_snapshot;
+use std::sync::Barrier;
 
 #[test]
 fn a_model_is_fetched_checked_and_put_in_place() {
@@ -100,4 +101,38 @@ fn what_an_attempt_at_another_variant_left_does_not_come_along() {
     std::fs::write(bench.partial("model/onnx/other.onnx"), "x").unwrap();
     let fetched = bench.fetch(&server).unwrap();
     assert!(!fetched.folder.join("onnx/other.onnx").exists());
+}
+
+#[test]
+fn many_files_come_side_by_side_and_stay_in_order() {
+    let mut bench = bench();
+    bench.jobs = 4;
+    let names: Vec<String> = (0..30).map(|number| format!("onnx/part_{number}")).collect();
+    let bodies: Vec<Vec<u8>> = (0..30_u8).map(|number| vec![number; 50 * usize::from(number % 7) + 1]).collect();
+    let files: Vec<(&str, &[u8])> = names.iter().map(String::as_str).zip(bodies.iter().map(Vec::as_slice)).collect();
+    let plan = |(path, bytes): &(&str, &[u8])| FilePlan {
+        path: path.parse().unwrap(),
+        bytes: Some(bytes.len() as u64),
+        sha256: Some(sha256(bytes).parse().unwrap()),
+    };
+    bench.plan.files = files.iter().map(plan).collect();
+    let record = bench.fetch(&Server::honest(&files)).unwrap().record;
+    assert!(record.files.iter().zip(&names).all(|(file, name)| file.path.as_str() == name));
+    assert!(files.iter().all(|(path, bytes)| bench.placed(path) == *bytes));
+}
+
+#[test]
+fn a_file_that_cannot_be_had_ends_the_others_and_keeps_what_came() {
+    let mut bench = bench();
+    bench.jobs = 2;
+    // The one that cannot be had is answered when the other is on its way.
+    let both = Barrier::new(2);
+    let server = Server::start(FILES, move |asked| {
+        both.wait();
+        let stalls = asked.path.ends_with("_data");
+        Some(if stalls { Lie::Stall { after: 300 } } else { answer(404) })
+    });
+    assert!(bench.refusal(&server).contains("has no config.json (404 Not Found)"));
+    assert!(DATA.starts_with(&std::fs::read(bench.partial("parts/onnx/g.onnx_data")).unwrap()));
+    assert_eq!(server.log().len(), 2, "what waited was not begun");
 }

@@ -104,3 +104,20 @@ fn nobody_at_the_address_is_said_in_words() {
     let said = bench.refusal(&server).replace(&closed.to_string(), "<closed>");
     assert_snapshot!(said, @"gave up on onnx/g.onnx_data after 4 tries: <closed>: Connection refused (os error 111); the same command goes on from there");
 }
+
+#[test]
+fn a_server_that_does_not_speak_tls_is_not_asked_in_the_clear() {
+    let (bench, server) = (bench(), Server::honest(FILES));
+    let secure = server.address().replace("http:", "https:");
+    let error = bench.fetch_from(&server, &secure).unwrap_err().to_string();
+    assert_snapshot!(error.replace(&server.address().replace("http://", ""), "<server>"), @"gave up on onnx/g.onnx_data after 4 tries: <server>: unexpected end of file; the same command goes on from there");
+}
+
+#[test]
+fn authorities_that_cannot_be_read_are_named() {
+    let (mut bench, server) = (bench(), Server::honest(FILES));
+    bench.network.authorities = Some("/dev/null".into());
+    assert_snapshot!(bench.refusal(&server), @"cannot read certificates from /dev/null: there are none in it");
+    bench.network.authorities = Some("/nowhere.pem".into());
+    assert_snapshot!(bench.refusal(&server), @"cannot read certificates from /nowhere.pem: No such file or directory (os error 2)");
+}

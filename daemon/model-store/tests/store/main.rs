@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up says so at once")]
 
+mod any_server;
 mod bench;
 mod fetch;
 mod lies;

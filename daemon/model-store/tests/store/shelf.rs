@@ -156,3 +156,32 @@ fn a_link_in_the_store_is_not_followed_when_it_is_removed() {
     store.remove(&"linked".parse().unwrap()).unwrap_err();
     assert!(outside.join("config.json").exists());
 }
+
+#[test]
+fn a_folder_that_was_in_a_store_before_is_held_to_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = stocked(folder.path());
+    let carried = folder.path().join("carried");
+    fs::rename(store.folder().join("tiny"), &carried).unwrap();
+    let text = fs::read_to_string(carried.join("hob-model.toml")).unwrap();
+    let published = "variant = \"q4\"\nrepository = \"someone/tiny\"\nrevision = \"abc\"";
+    fs::write(carried.join("hob-model.toml"), text.replace("variant = \"q4\"", published)).unwrap();
+    let record = store.add(&order(&carried)).unwrap();
+    assert_eq!(record.revision, Some("abc".parse().unwrap()));
+
+    fs::write(carried.join("config.json"), "{}").unwrap();
+    let again = AddOrder { name: Some("again".parse().unwrap()), ..order(&carried) };
+    assert_snapshot!(store.add(&again).unwrap_err(), @"config.json is not what hob-model.toml beside it says: copy the folder again; without the record it is taken as it is");
+    assert!(!store.folder().join("again").exists());
+}
+
+#[test]
+fn a_record_that_points_elsewhere_is_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, record) = stocked(folder.path());
+    let path = store.folder().join("tiny/hob-model.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("path = \"config.json\"", "path = \"../../secret\"")).unwrap();
+    let said = verify(&store.model(&record.name)).unwrap_err().to_string();
+    assert!(said.contains("\"../../secret\" cannot be a file of a model"), "{said}");
+}
