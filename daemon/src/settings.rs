@@ -6,6 +6,7 @@
 use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Rules};
 use hob_events::{CommandLimits, NodeName};
+use hob_model_store::HubAddress;
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -362,6 +363,10 @@ impl Settings {
             let reason = format!("{key} must be at least 1");
             return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
         }
+        if let Err(error) = self.model.hub.parse::<HubAddress>() {
+            let reason = format!("model.hub: {error}");
+            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
+        }
         if self.model.queue < self.agent.turns_at_once {
             // The driver hands generations over without waiting: the queue must hold what the agent can have open.
             let reason = "model.queue must be at least agent.turns_at_once".to_owned();
@@ -420,6 +425,7 @@ mod tests {
         assert_snapshot!(read("[agent]\nbacklog = 0", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: agent.backlog must be at least 1");
         assert_snapshot!(read("[node]\nname = 'a/b'", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: '/' cannot be part of an identifier: use letters, digits, '_', '-', '.' and ':' for key `node.name`");
         assert_snapshot!(read("[[rule]]\nname='x'\ntopic='a'\ndo='ignor'", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: enum RuleAction does not have variant constructor ignor for key `rule[0]do`");
+        assert_snapshot!(read("[model]\nhub = 'hub.example'", &[]).unwrap_err(), @r#"the settings in <folder>/hob.toml are not understood: model.hub: "hub.example" cannot be a hub: it needs http:// or https:// and a host; it looks like https://host or http://host:port/path"#);
         assert!(read("[mqtt]\nport = 'x'", &[]).unwrap_err().contains("expected an integer for key `mqtt.port`"));
     }
 
