@@ -96,6 +96,8 @@ pub struct Model {
     pub threads: usize,
     /// Generations that may wait.
     pub queue: usize,
+    /// Whether a model that would not fit into memory is refused before it is opened.
+    pub check_memory: bool,
     /// Answers kept, so that the very same prompt is not decoded again; 0 keeps none.
     pub memo_entries: usize,
     /// Where they are kept; may be emptied at any time.
@@ -118,6 +120,7 @@ impl Default for Model {
             slots: 2,
             threads: 0,
             queue: 8,
+            check_memory: true,
             memo_entries: 2048,
             cache: "/var/cache/hob/model".into(),
             sampling: Sampling::default(),

@@ -14,8 +14,8 @@ use hob_agent::{Agent, Decisions};
 use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
 use hob_events::Offer;
 use hob_model::{
-    Description, Gemma, MemoSettings, ModelSettings, ModelWorker, OpenModelError, Report, Sampling, StartWorkerError,
-    UnknownVariant,
+    Description, Gemma, MemoSettings, ModelFolder, ModelSettings, ModelWorker, OpenModelError, Report, Sampling,
+    StartWorkerError, UnknownVariant,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
 use hob_onnx::{OpenLibraryError, Runtime, SessionSettings};
@@ -344,7 +344,7 @@ fn named(stopped: Stopped) -> Vec<&'static str> {
 pub fn open_model(settings: &Settings) -> Result<(Gemma, Description), StartError> {
     let runtime = Runtime::find(settings.onnx.library.as_deref())?;
     let model_settings = model_settings(settings)?;
-    let about = hob_model::describe(&model_settings.folder, model_settings.variant)?;
+    let about = hob_model::describe(&ModelFolder::open(&model_settings.folder, model_settings.variant)?)?;
     Ok((Gemma::open(&runtime, &model_settings)?, about))
 }
 
@@ -408,7 +408,11 @@ pub fn host_settings(settings: &Settings) -> HostSettings {
     }
 }
 
-fn model_settings(settings: &Settings) -> Result<ModelSettings, UnknownVariant> {
+/// What the settings say of the model.
+///
+/// # Errors
+/// [`UnknownVariant`] for a variant that there is not.
+pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, UnknownVariant> {
     let model = &settings.model;
     let variant = if model.variant.is_empty() { None } else { Some(model.variant.parse()?) };
     let memo =
@@ -426,6 +430,7 @@ fn model_settings(settings: &Settings) -> Result<ModelSettings, UnknownVariant> 
             min_p: model.sampling.min_p,
             seed: model.sampling.seed,
         },
+        check_memory: model.check_memory,
         session,
         memo: (model.memo_entries > 0).then_some(memo),
         ..ModelSettings::new(model.folder.clone())

@@ -24,6 +24,7 @@ pub struct ModelConfig {
 struct TextConfig {
     max_position_embeddings: Option<usize>,
     num_hidden_layers: Option<usize>,
+    num_attention_heads: Option<usize>,
 }
 
 impl ModelConfig {
@@ -37,6 +38,12 @@ impl ModelConfig {
     #[must_use]
     pub fn layers(&self) -> Option<usize> {
         self.text_config.num_hidden_layers.or(self.top.num_hidden_layers)
+    }
+
+    /// Heads of each layer's queries.
+    #[must_use]
+    pub(crate) fn heads(&self) -> Option<usize> {
+        self.text_config.num_attention_heads.or(self.top.num_attention_heads)
     }
 
     /// Ids that stand for pictures and sounds in a prompt and mean nothing when they are generated: a decoder would look

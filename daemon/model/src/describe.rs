@@ -1,8 +1,7 @@
 //! What a model folder holds, for people.
 
-use crate::folder::{ModelFolder, OpenModelError, Variant};
-use crate::layout::Layout;
-use hob_onnx::Graph;
+use crate::budget::Needs;
+use crate::folder::{ModelFolder, OpenModelError};
 use serde::Serialize;
 use std::path::Path;
 
@@ -38,6 +37,8 @@ pub struct Description {
     pub vision: bool,
     /// Whether it has a graph for sound.
     pub audio: bool,
+    /// Whether embedding rows are read from disk instead of loading their tables.
+    pub tables_on_disk: bool,
     /// Every file, sorted by name.
     pub files: Vec<FileSize>,
 }
@@ -46,10 +47,10 @@ pub struct Description {
 ///
 /// # Errors
 /// [`OpenModelError`] as when the model is opened.
-pub fn describe(path: &Path, variant: Option<Variant>) -> Result<Description, OpenModelError> {
-    let folder = ModelFolder::open(path, variant)?;
-    let (embed, decoder) = (Graph::read(&folder.embed)?, Graph::read(&folder.decoder)?);
-    let layout = Layout::read(&embed.signature(), &decoder.signature())?;
+pub fn describe(folder: &ModelFolder) -> Result<Description, OpenModelError> {
+    let path = &folder.path;
+    let needs = Needs::read(folder)?;
+    let layout = needs.layout();
     let mut files = sizes(path)?;
     let graphs = sizes(&path.join("onnx"))?;
     files.extend(graphs.into_iter().map(|file| FileSize { name: format!("onnx/{}", file.name), ..file }));
@@ -65,6 +66,7 @@ pub fn describe(path: &Path, variant: Option<Variant>) -> Result<Description, Op
         vocabulary: layout.vocabulary,
         vision: folder.vision.is_some(),
         audio: folder.audio.is_some(),
+        tables_on_disk: needs.tables_on_disk(),
         files,
     })
 }

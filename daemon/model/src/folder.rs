@@ -6,8 +6,9 @@
 //! onnx/vision_encoder<suffix>.onnx         onnx/audio_encoder<suffix>.onnx             where the model has them
 //! ```
 
+use crate::budget::{Budget, Size};
 use crate::config::{GenerationConfig, ModelConfig};
-use hob_onnx::{OpenSessionError, ReadGraphError};
+use hob_onnx::{OpenSessionError, ReadGraphError, WeightsError};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::io;
@@ -122,6 +123,19 @@ pub enum OpenModelError {
         expected: String,
         /// What the graph says.
         found: String,
+    },
+    /// The weights are not what the graph says.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// It would not fit.
+    #[error("this model takes {budget}; {free} are free. {advice}")]
+    Memory {
+        /// What it takes.
+        budget: Budget,
+        /// What is free.
+        free: Size,
+        /// What would fit.
+        advice: String,
     },
     /// The tokenizer, the template or the stop ids do not serve.
     #[error("the tokenizer or the chat template of {folder} does not fit: {reason}")]

@@ -1,5 +1,6 @@
 //! The model on this board: a folder of the published layout, run by ONNX Runtime.
 
+use crate::budget::{Extent, Needs, Size};
 use crate::chat::{ChatFormat, Gemma4, Vocabulary};
 use crate::decoder::Decoder;
 use crate::folder::{ModelFolder, OpenModelError, Variant};
@@ -14,7 +15,7 @@ use crate::ort_decoder::OrtDecoder;
 use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
-use hob_onnx::{Runtime, SessionSettings};
+use hob_onnx::{Runtime, SessionSettings, usable_memory};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -35,6 +36,8 @@ pub struct ModelSettings {
     pub sampling: Sampling,
     /// Whether a grammar made of the offer masks what may not be written. Off only to measure what it is worth.
     pub constrained: bool,
+    /// Whether a model that takes more memory than there is is refused before it is opened.
+    pub check_memory: bool,
     /// How the sessions are set up.
     pub session: SessionSettings,
     /// Where answers are kept that may be given again; `None` decodes everything.
@@ -53,6 +56,7 @@ impl ModelSettings {
             slots: 2,
             sampling: Sampling::default(),
             constrained: true,
+            check_memory: true,
             session: SessionSettings::default(),
             memo: None,
         }
@@ -109,6 +113,14 @@ impl Gemma {
         let context = settings.context_tokens.min(folder.config.max_positions().unwrap_or(usize::MAX));
         if context == 0 || settings.chunk_tokens == 0 {
             return Err(OpenModelError::Settings("context_tokens and chunk_tokens have to be at least 1".to_owned()));
+        }
+        if settings.check_memory
+            && let Some(free) = usable_memory()
+        {
+            let (slots, chunk_tokens) = (settings.slots, settings.chunk_tokens);
+            let extent = Extent { context_tokens: context, slots, chunk_tokens };
+            let budget = Needs::read(&folder)?.admit(extent, free)?;
+            tracing::info!(%budget, free = %Size(free), "the model fits");
         }
         let decoder = OrtDecoder::open(runtime, &folder, &settings.session, settings.slots, context)?;
         let width = decoder.layout().vocabulary;

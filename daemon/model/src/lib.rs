@@ -8,6 +8,7 @@
 //!
 //! It does not judge calls, carry them out, or keep history: those are the agent's, the plugin host's and the state's.
 
+mod budget;
 pub mod chat;
 mod config;
 mod decoder;
@@ -33,6 +34,7 @@ mod toy;
 mod words;
 mod worker;
 
+pub use budget::{Budget, Extent, Needs, Size};
 pub use config::{GenerationConfig, ModelConfig};
 pub use decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 pub use describe::{Description, FileSize, describe};

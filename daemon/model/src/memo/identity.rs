@@ -42,6 +42,7 @@ impl Identity {
             folder: _,
             variant: _,
             context_tokens: _,
+            check_memory: _,
             chunk_tokens,
             slots: _,
             sampling: _,

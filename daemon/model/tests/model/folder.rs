@@ -1,8 +1,8 @@
 //! Damaged folders, and what is said about them.
 
 use crate::{fixture, runtime};
-use hob_model::{Gemma, ModelSettings, OpenModelError, Variant, describe};
-use hob_onnx::OpenSessionError;
+use hob_model::{Gemma, ModelFolder, ModelSettings, OpenModelError, Variant, describe};
+use hob_onnx::{OpenSessionError, ReadGraphError, WeightsError};
 use std::path::Path;
 use tempfile::TempDir;
 
@@ -45,16 +45,25 @@ fn a_decoder_of_another_layout_is_told_what_it_lacks() {
     assert!(said.ends_with("found input_ids i64[?,?]"), "{said}");
 }
 
+/// What ONNX Runtime itself says, when nothing was reckoned before.
+fn unchecked(folder: &TempDir) -> OpenModelError {
+    let settings =
+        ModelSettings { variant: Some(Variant::Fp32), check_memory: false, ..ModelSettings::new(folder.path()) };
+    Gemma::open(&runtime(), &settings).expect_err("a damaged folder was opened")
+}
+
 #[test]
 fn a_truncated_graph_and_missing_weights_are_named() {
     let folder = copy();
     let decoder = folder.path().join("onnx/decoder_model_merged.onnx");
     let whole = std::fs::read(&decoder).unwrap();
     std::fs::write(&decoder, &whole[..whole.len() / 3]).unwrap();
-    assert!(matches!(refused(&folder), OpenModelError::Session(OpenSessionError::NotAGraph { .. })));
+    assert!(matches!(refused(&folder), OpenModelError::Graph(ReadGraphError::NotAGraph { .. })));
+    assert!(matches!(unchecked(&folder), OpenModelError::Session(OpenSessionError::NotAGraph { .. })));
     std::fs::write(&decoder, whole).unwrap();
     std::fs::remove_file(folder.path().join("onnx/embed_tokens.onnx_data")).unwrap();
-    assert!(matches!(refused(&folder), OpenModelError::Session(OpenSessionError::Weights { .. })));
+    assert!(matches!(refused(&folder), OpenModelError::Weights(WeightsError::Unreadable { .. })));
+    assert!(matches!(unchecked(&folder), OpenModelError::Session(OpenSessionError::Weights { .. })));
 }
 
 #[test]
@@ -74,12 +83,12 @@ fn a_tokenizer_of_another_family_is_refused() {
 
 #[test]
 fn a_folder_is_described() {
-    let told = describe(&fixture("tiny"), None).unwrap();
+    let told = describe(&ModelFolder::open(&fixture("tiny"), None).unwrap()).unwrap();
     assert_eq!((told.name.as_str(), told.variant, told.layers, told.kv_pairs), ("tiny", "q4", Some(4), 2));
     assert_eq!((told.context_tokens, told.vision, told.audio), (Some(8192), false, false));
     assert!(told.files.iter().any(|file| file.name == "onnx/embed_tokens_q4.onnx_data" && file.bytes > 0));
     // Two pairs: one head of 8 and one of 16, in single precision.
     assert_eq!(told.kv_bytes_per_token, 2 * (8 + 16) * 4);
-    let half = describe(&fixture("tiny_f16"), Some(Variant::Q4f16)).unwrap();
+    let half = describe(&ModelFolder::open(&fixture("tiny_f16"), Some(Variant::Q4f16)).unwrap()).unwrap();
     assert_eq!(half.kv_bytes_per_token * 2, told.kv_bytes_per_token);
 }

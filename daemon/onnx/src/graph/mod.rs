@@ -126,6 +126,31 @@ impl Graph {
         self.body.nodes.get(*self.makers.get(value)?)
     }
 
+    /// Bytes that its constants take in memory once ONNX Runtime's CPU provider has them: quantized matrices are packed
+    /// anew, everything else is held as it is.
+    ///
+    /// The layout of the packed form was measured, not promised: with 8-bit activations (`accuracy_level` 4) a block
+    /// keeps its numbers, and its scale and its sum in single precision.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when the file says something about a constant that cannot be.
+    pub fn bytes_in_memory(&self) -> Result<u64, WeightsError> {
+        let mut bytes = 0_u64;
+        for constant in &self.body.initializers {
+            bytes = bytes.saturating_add(Weights::new(constant, &self.path)?.bytes());
+        }
+        for node in self.body.nodes.iter().filter(|node| node.is_contrib("MatMulNBits")) {
+            let (Some(packed), [_, numbers, scales, ..]) = (packed_bytes(node), node.inputs.as_slice()) else {
+                continue;
+            };
+            for replaced in [numbers, scales] {
+                bytes = bytes.saturating_sub(self.weights(replaced)?.map_or(0, |weights| weights.bytes()));
+            }
+            bytes = bytes.saturating_add(packed);
+        }
+        Ok(bytes)
+    }
+
     /// The same graph as a file of its own, with only the first `rows` rows of the constants `tables`.
     ///
     /// # Errors
@@ -188,6 +213,16 @@ impl Node {
     pub fn is_contrib(&self, operator: &str) -> bool {
         self.operator == operator && self.domain == "com.microsoft"
     }
+}
+
+/// What a `MatMulNBits` packs its matrix into; none where it is left as it is.
+fn packed_bytes(node: &Node) -> Option<u64> {
+    const SCALE_AND_SUM: u64 = 8;
+    let number = |name: &str| u64::try_from(node.integer(name)?).ok().filter(|number| *number > 0);
+    let (columns, depth) = (number("N")?, number("K")?);
+    let (bits, block) = (number("bits").unwrap_or(4), number("block_size")?);
+    let per_block = block * bits / 8 + SCALE_AND_SUM;
+    (node.integer("accuracy_level") == Some(4)).then(|| columns * depth.div_ceil(block) * per_block)
 }
 
 fn port(value: &proto::Value) -> Port {

@@ -133,6 +133,12 @@ impl Weights {
         self.dims.first().copied().unwrap_or(1)
     }
 
+    /// How many bytes all of it takes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        u64::try_from(self.rows() * self.row_bytes()).unwrap_or(u64::MAX)
+    }
+
     /// How many bytes a row of the outermost dimension takes.
     #[must_use]
     pub fn row_bytes(&self) -> usize {

@@ -78,11 +78,23 @@ impl Lookup {
     /// [`OpenLookupError`]; a [`Session`](crate::Session) may still be able to run it.
     pub fn open(runtime: &Runtime, path: &Path) -> Result<Self, OpenLookupError> {
         let graph = Graph::read(path)?;
+        probe::agreed(runtime, &graph, Self::of(&graph)?)
+    }
+
+    /// Looks whether the graph at `path` is one of tables, without running anything.
+    ///
+    /// # Errors
+    /// [`OpenLookupError`] when it is not.
+    pub fn recognise(path: &Path) -> Result<(), OpenLookupError> {
+        Self::of(&Graph::read(path)?).map(drop)
+    }
+
+    fn of(graph: &Graph) -> Result<Self, OpenLookupError> {
         let signature = graph.signature();
         let [ids] = signature.inputs.as_slice() else { return Err(unlike("it has not one input")) };
         let looked_up =
-            signature.outputs.iter().map(|output| looked_up(&graph, ids, output)).collect::<Result<_, _>>()?;
-        probe::agreed(runtime, &graph, Self { looked_up, signature })
+            signature.outputs.iter().map(|output| looked_up(graph, ids, output)).collect::<Result<_, _>>()?;
+        Ok(Self { looked_up, signature })
     }
 
     /// What goes in and what comes out.

@@ -101,9 +101,8 @@ impl Table {
 
     /// What it takes on disk.
     pub(super) fn bytes(&self) -> u64 {
-        let whole = |weights: &Weights| u64::try_from(weights.rows() * weights.row_bytes()).unwrap_or(u64::MAX);
         let blocks = self.blocks.iter().flat_map(|blocks| [Some(&blocks.scales), blocks.zero_points.as_ref()]);
-        whole(&self.data) + blocks.flatten().map(whole).sum::<u64>()
+        self.data.bytes() + blocks.flatten().map(Weights::bytes).sum::<u64>()
     }
 
     /// A reader with the memory that reading takes.

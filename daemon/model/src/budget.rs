@@ -1,0 +1,193 @@
+//! What a model takes in memory, reckoned before it is opened, and held against what there is.
+
+use crate::folder::{ModelFolder, OpenModelError};
+use crate::layout::Layout;
+use hob_onnx::{Graph, Lookup};
+use serde::Serialize;
+use std::fmt;
+
+/// What the rest of the process takes: the library's code, tokenizer, grammar, plugins, state.
+const REST_OF_HOB: u64 = 128 << 20;
+
+/// An unfused layer holds the scores of a chunk against the whole context, and with them a mask and their softmax.
+const SCORES_AT_ONCE: u64 = 3;
+
+/// Heads of Gemma 4 E2B and E4B, for a `config.json` that does not tell.
+const USUAL_HEADS: usize = 8;
+
+/// How large a model is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    /// Most tokens in a slot.
+    pub context_tokens: usize,
+    /// KV slots.
+    pub slots: usize,
+    /// Prompt tokens run at once.
+    pub chunk_tokens: usize,
+}
+
+/// Bytes of memory, by what they are for. An estimate: what ONNX Runtime makes of the weights was measured, not
+/// promised, and a run holds more or less than what is reckoned here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Budget {
+    /// The decoder's weights, and the embedding tables where they cannot be left on disk.
+    pub weights: u64,
+    /// The KV cache when every slot is full, and once more the slot that grows.
+    pub kv: u64,
+    /// What a run of one chunk holds at a full context.
+    pub work: u64,
+    /// The rest of hob.
+    pub rest: u64,
+}
+
+impl Budget {
+    /// All of it.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.weights.saturating_add(self.kv).saturating_add(self.work).saturating_add(self.rest)
+    }
+}
+
+/// `2.9 GiB: weights 1.7 GiB, KV cache 864 MiB, a run 216 MiB, the rest of hob 128 MiB`
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { weights, kv, work, rest } = *self;
+        let [total, weights, kv, work, rest] = [self.total(), weights, kv, work, rest].map(Size);
+        write!(f, "{total}: weights {weights}, KV cache {kv}, a run {work}, the rest of hob {rest}")
+    }
+}
+
+/// Bytes for people.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const GIB: u64 = 1 << 30;
+        match self.0 {
+            bytes if bytes >= GIB => write!(f, "{}.{} GiB", bytes / GIB, bytes % GIB * 10 / GIB),
+            bytes => write!(f, "{} MiB", bytes.div_ceil(1 << 20)),
+        }
+    }
+}
+
+/// What of a folder the budget is reckoned from. Reading it takes milliseconds.
+#[derive(Debug, Clone)]
+pub struct Needs {
+    layout: Layout,
+    weights: u64,
+    heads: usize,
+    tables_on_disk: bool,
+}
+
+impl Needs {
+    /// Reads the graphs of a folder, without loading them.
+    ///
+    /// # Errors
+    /// [`OpenModelError`] for a graph that cannot be read or has another layout.
+    pub fn read(folder: &ModelFolder) -> Result<Self, OpenModelError> {
+        let (embed, decoder) = (Graph::read(&folder.embed)?, Graph::read(&folder.decoder)?);
+        let layout = Layout::read(&embed.signature(), &decoder.signature())?;
+        let tables_on_disk = Lookup::recognise(&folder.embed).is_ok();
+        let tables = if tables_on_disk { 0 } else { embed.bytes_in_memory()? };
+        let weights = decoder.bytes_in_memory()?.saturating_add(tables);
+        let heads = folder.config.heads().unwrap_or(USUAL_HEADS);
+        Ok(Self { layout, weights, heads, tables_on_disk })
+    }
+
+    /// What the graphs say about themselves.
+    #[must_use]
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Whether embedding rows are read from disk.
+    #[must_use]
+    pub fn tables_on_disk(&self) -> bool {
+        self.tables_on_disk
+    }
+
+    /// What running it so large takes.
+    #[must_use]
+    pub fn budget(&self, extent: Extent) -> Budget {
+        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let (context, chunk) = (count(extent.context_tokens), count(extent.chunk_tokens.min(extent.context_tokens)));
+        let slot = context.saturating_mul(count(self.layout.bytes_per_token()));
+        let scores = chunk.saturating_mul(context).saturating_mul(count(self.heads) * 4 * SCORES_AT_ONCE);
+        Budget {
+            weights: self.weights,
+            kv: slot.saturating_mul(count(extent.slots.max(1)) + 1),
+            work: scores,
+            rest: REST_OF_HOB,
+        }
+    }
+
+    /// Holds what is asked for against what is free.
+    ///
+    /// # Errors
+    /// [`OpenModelError::Memory`], with the numbers and the largest extent that would fit.
+    pub fn admit(&self, extent: Extent, free: u64) -> Result<Budget, OpenModelError> {
+        let budget = self.budget(extent);
+        if budget.total() <= free {
+            return Ok(budget);
+        }
+        let advice = match self.fitting(extent, free) {
+            Some(Extent { context_tokens, slots, chunk_tokens }) => format!(
+                "`[model] context_tokens = {context_tokens}`, `slots = {slots}` and `chunk_tokens = {chunk_tokens}` would fit"
+            ),
+            None => "no context would fit: take a smaller model or variant, or give hob more memory".to_owned(),
+        };
+        Err(OpenModelError::Memory { budget, free: Size(free), advice })
+    }
+
+    /// The largest context that fits, halved from what was asked for; with fewer slots and smaller chunks if it must be.
+    fn fitting(&self, asked: Extent, free: u64) -> Option<Extent> {
+        const SMALLEST_CONTEXT: usize = 512;
+        const SMALL_CHUNK: usize = 64;
+        let halved = std::iter::successors(Some(asked.context_tokens), |tokens| Some(tokens / 2));
+        let contexts = halved.take_while(|tokens| *tokens >= SMALLEST_CONTEXT.min(asked.context_tokens));
+        let smaller = |context_tokens| {
+            [
+                Extent { context_tokens, ..asked },
+                Extent { context_tokens, chunk_tokens: asked.chunk_tokens.min(SMALL_CHUNK), ..asked },
+                Extent { context_tokens, chunk_tokens: asked.chunk_tokens.min(SMALL_CHUNK), slots: 1 },
+            ]
+        };
+        contexts.flat_map(smaller).find(|extent| self.budget(*extent).total() <= free)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::Variant;
+    use std::path::Path;
+
+    fn needs() -> Needs {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/pocket");
+        Needs::read(&ModelFolder::open(&folder, Some(Variant::Quantized)).unwrap()).unwrap()
+    }
+
+    const ASKED: Extent = Extent { context_tokens: 4096, slots: 2, chunk_tokens: 256 };
+
+    #[test]
+    fn a_context_costs_its_slots_and_the_one_that_grows() {
+        let needs = needs();
+        assert!(needs.tables_on_disk());
+        let budget = needs.budget(ASKED);
+        // Three pairs of caches, two of 32 and one of 64 numbers a head, in single precision.
+        assert_eq!(budget.kv, 3 * 4096 * (32 + 32 + 64) * 2 * 4);
+        assert_eq!(needs.budget(Extent { context_tokens: 8192, ..ASKED }).kv, 2 * budget.kv);
+        insta::assert_snapshot!(budget, @"217 MiB: weights 5 MiB, KV cache 12 MiB, a run 72 MiB, the rest of hob 128 MiB");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_what_would() {
+        let needs = needs();
+        assert_eq!(needs.admit(ASKED, 1 << 40).unwrap(), needs.budget(ASKED));
+        let said = |free| needs.admit(ASKED, free).unwrap_err().to_string();
+        insta::assert_snapshot!(said(200 << 20), @"this model takes 217 MiB: weights 5 MiB, KV cache 12 MiB, a run 72 MiB, the rest of hob 128 MiB; 200 MiB are free. `[model] context_tokens = 4096`, `slots = 2` and `chunk_tokens = 64` would fit");
+        insta::assert_snapshot!(said(140 << 20), @"this model takes 217 MiB: weights 5 MiB, KV cache 12 MiB, a run 72 MiB, the rest of hob 128 MiB; 140 MiB are free. `[model] context_tokens = 1024`, `slots = 2` and `chunk_tokens = 64` would fit");
+        insta::assert_snapshot!(said(100 << 20), @"this model takes 217 MiB: weights 5 MiB, KV cache 12 MiB, a run 72 MiB, the rest of hob 128 MiB; 100 MiB are free. no context would fit: take a smaller model or variant, or give hob more memory");
+    }
+}

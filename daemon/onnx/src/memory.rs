@@ -1,0 +1,70 @@
+//! How much memory this process may still take.
+
+use std::path::Path;
+
+/// Bytes that are free for this process: what the machine can give without swapping, held down by the limits of its
+/// control group (`MemoryMax=` in a unit, a container's `--memory`). `None` where the system does not tell.
+#[must_use]
+pub fn usable_memory() -> Option<u64> {
+    let machine = available(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let group = room(Path::new("/sys/fs/cgroup"), &groups);
+    Some(machine.min(group.unwrap_or(machine)))
+}
+
+/// `MemAvailable` of `/proc/meminfo`, in bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// The least room on the way from the process's group to the root; `groups` is `/proc/self/cgroup` (version 2). Pages of
+/// files count as used and can be taken back, so they are room.
+fn room(root: &Path, groups: &str) -> Option<u64> {
+    let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
+    let number = |folder: &Path, file: &str| -> Option<u64> {
+        std::fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+    };
+    let cached = |folder: &Path| -> Option<u64> {
+        let stat = std::fs::read_to_string(folder.join("memory.stat")).ok()?;
+        stat.lines().find_map(|line| line.strip_prefix("file "))?.parse().ok()
+    };
+    let left = |folder: &Path| {
+        let limit = number(folder, "memory.max")?;
+        let used = number(folder, "memory.current")?.saturating_sub(cached(folder).unwrap_or(0));
+        Some(limit.saturating_sub(used))
+    };
+    Path::new(own).ancestors().filter_map(|folder| left(&root.join(folder))).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tightest_group_on_the_way_to_the_root_counts() {
+        let root = tempfile::tempdir().unwrap();
+        let service = root.path().join("system.slice/hob.service");
+        std::fs::create_dir_all(&service).unwrap();
+        let write = |folder: &Path, max: &str, current: &str, file: &str| {
+            std::fs::write(folder.join("memory.max"), max).unwrap();
+            std::fs::write(folder.join("memory.current"), current).unwrap();
+            std::fs::write(folder.join("memory.stat"), format!("anon 5\nfile {file}\n")).unwrap();
+        };
+        write(&service, "max\n", "700\n", "0");
+        write(&root.path().join("system.slice"), "2000\n", "1500\n", "300");
+        let groups = "0::/system.slice/hob.service\n";
+        assert_eq!(room(root.path(), groups), Some(800), "files that are cached can go");
+        write(&service, "1000\n", "900\n", "100");
+        assert_eq!(room(root.path(), groups), Some(200));
+        assert_eq!(room(root.path(), "0::/\n"), None);
+    }
+
+    #[test]
+    fn the_machine_tells_in_kibibytes() {
+        assert_eq!(available("MemTotal:  100 kB\nMemAvailable:    42 kB\n"), Some(42 * 1024));
+        assert_eq!(available("MemTotal: 100 kB\n"), None);
+        assert!(usable_memory().is_some());
+    }
+}
