@@ -110,6 +110,10 @@ fn a_model_is_fetched_and_the_next_step_named() {
     = 0
     "#);
     assert_eq!(fs::read(board.path("models/little/onnx/embed_tokens_q4.onnx")).unwrap(), b"graph");
+    let other = MANIFEST.replace("variants.q4]", "variants.q1]");
+    fs::write(board.path("other.toml"), other).unwrap();
+    let said = board.hob("fetch --manifest other.toml --name other");
+    assert!(said.contains("this hob keeps the model and cannot run it: there is no variant 'q1'"), "{said}");
     let json = board.hob("fetch --manifest own.toml --json");
     assert!(json.contains("\"was_there\": true") && json.contains("\"checksum\": \"recorded\""), "{json}");
 }

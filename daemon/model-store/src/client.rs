@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use ureq::http::header::{
     ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_RANGE, ETAG, IF_RANGE, LOCATION, RANGE, RETRY_AFTER,
+    TRANSFER_ENCODING,
 };
 use ureq::http::{HeaderName, Response, StatusCode, Uri};
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
@@ -117,6 +118,8 @@ pub(crate) enum Answer {
 pub(crate) struct Content {
     /// Bytes of the whole file.
     pub(crate) total: Option<u64>,
+    /// Whether the end of the body can be told from a lost connection without knowing `total`.
+    pub(crate) marks_its_end: bool,
     /// A mark of this state of the file, if it is one that can be relied on.
     pub(crate) etag: Option<String>,
     /// The bytes.
@@ -268,7 +271,8 @@ fn content(uri: &Uri, total: Option<u64>, response: Response<Body>) -> Result<Co
     }
     // A weak mark stands for "much the same", which is not enough to join two parts.
     let etag = header(&response, ETAG).filter(|etag| !etag.starts_with("W/")).map(str::to_owned);
-    Ok(Content { total, etag, body: response.into_body() })
+    let marks_its_end = header(&response, TRANSFER_ENCODING).is_some_and(|coding| coding.contains("chunked"));
+    Ok(Content { total, marks_its_end, etag, body: response.into_body() })
 }
 
 fn header(response: &Response<Body>, name: HeaderName) -> Option<&str> {

@@ -11,7 +11,7 @@ const RESERVE: u64 = 64 * 1024 * 1024;
 #[derive(Debug, thiserror::Error)]
 pub enum DiskError {
     /// An operation on a path failed.
-    #[error("cannot {doing} {path}")]
+    #[error("cannot {doing} {path}{}", as_whom(source))]
     Io {
         /// What was being done.
         doing: &'static str,
@@ -34,6 +34,11 @@ pub enum DiskError {
         /// What is free.
         free: u64,
     },
+}
+
+/// The store is hob's own: who else works on it is told so.
+fn as_whom(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::PermissionDenied { " (run it as hob's user: sudo -u hob hob …)" } else { "" }
 }
 
 /// An error of the system with what was being done to what.
@@ -95,5 +100,24 @@ pub fn in_words(bytes: u64) -> String {
     match units.into_iter().find(|(_, size)| value >= *size) {
         Some((unit, size)) => format!("{:.1} {unit}", value / size),
         None => format!("{bytes} bytes"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use insta::assert_snapshot;
+
+    #[test]
+    fn who_may_not_write_is_told_as_whom_to() {
+        let denied = failed("write", Path::new("/store/x"))(io::ErrorKind::PermissionDenied.into());
+        assert_snapshot!(denied, @"cannot write /store/x (run it as hob's user: sudo -u hob hob …)");
+        let other = failed("write", Path::new("/store/x"))(io::ErrorKind::StorageFull.into());
+        assert_snapshot!(other, @"cannot write /store/x");
+    }
+
+    #[test]
+    fn bytes_are_said_in_the_unit_that_fits() {
+        assert_eq!([999, 1_000, 3_401_448_652].map(in_words), ["999 bytes", "1.0 kB", "3.4 GB"]);
     }
 }

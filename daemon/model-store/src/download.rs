@@ -10,7 +10,7 @@
 //! | wants a token, or knows no such file | gives up at once and says what to do |
 
 use crate::client::{Answer, AskError, Begun, Client, Content, NetworkSettings, why_lost};
-use crate::disk::{DiskError, remove_file};
+use crate::disk::{DiskError, remove_file, room_for};
 use crate::fetch::Progress;
 use crate::manifest::FilePlan;
 use crate::names::{RelativePath, Sha256};
@@ -25,6 +25,8 @@ use ureq::http::StatusCode;
 /// A try that brought at least so many bytes shows that there is use in trying.
 const WORTH_IT: u64 = 64 * 1024;
 const BUFFER: usize = 128 * 1024;
+/// The most bytes of a file whose size nobody says: small files of text come so, graphs and weights do not.
+const UNMEASURED: u64 = 64 * 1024 * 1024;
 
 /// Why a file could not be fetched.
 #[derive(Debug, thiserror::Error)]
@@ -61,12 +63,12 @@ pub enum DownloadError {
     },
     /// The size is another than the manifest's.
     #[error(
-        "{path} has {found} bytes at the hub and {expected} in the manifest: it is another file; check the revision"
+        "{path} has {found} bytes at the hub where {expected} are expected: it is another file; check the revision"
     )]
     WrongSize {
         /// Which file.
         path: RelativePath,
-        /// As the manifest has it.
+        /// As the manifest has it, or at most.
         expected: u64,
         /// As the server has it, or at least.
         found: u64,
@@ -280,18 +282,11 @@ impl Download<'_> {
 
     /// Writes a body to the end of the part.
     fn take(&mut self, content: Content) -> Result<Tried, DownloadError> {
-        let Some(total) = self.total.or(content.total) else {
-            let reason = "the hub does not say how long it is".to_owned();
-            return Err(DownloadError::Unusable { path: self.path(), reason });
-        };
-        if let Some(found) = content.total.filter(|found| *found != total) {
-            return Err(self.wrong_size(total, found)?);
-        }
-        self.total = Some(total);
+        let limit = self.limit(&content)?;
         self.pieces += 1;
         let mut body = content.body.into_reader();
         let mut buffer = vec![0; BUFFER];
-        while self.part.bytes() < total {
+        while self.total.is_none_or(|total| self.part.bytes() < total) {
             if self.around.pause.is_stopped() {
                 return Err(DownloadError::Stopped { path: self.path() });
             }
@@ -300,16 +295,38 @@ impl Download<'_> {
                 Err(error) => return Ok(again(&format!("the connection was lost: {}", why_lost(&error)))),
             };
             let Some(chunk) = buffer.get(..read).filter(|chunk| !chunk.is_empty()) else {
-                return Ok(again("the hub ended the file early"));
+                if self.total.is_some() {
+                    return Ok(again("the hub ended the file early"));
+                }
+                self.total = Some(self.part.bytes());
+                break;
             };
             let found = self.part.bytes().saturating_add(chunk.len() as u64);
-            if found > total {
-                return Err(self.wrong_size(total, found)?);
+            if found > limit {
+                return Err(self.wrong_size(limit, found)?);
             }
             self.part.append(chunk)?;
             (self.around.report)(Progress::Received { bytes: chunk.len() as u64 });
         }
         Ok(Tried::Whole)
+    }
+
+    /// The most bytes that the file may have. Learns its size from the server, where the manifest does not know it.
+    fn limit(&mut self, content: &Content) -> Result<u64, DownloadError> {
+        match (self.total, content.total) {
+            (Some(total), Some(found)) if found != total => Err(self.wrong_size(total, found)?),
+            (Some(total), _) => Ok(total),
+            (None, Some(total)) => {
+                self.total = Some(total);
+                room_for(total.saturating_sub(self.part.bytes()), &self.around.staging.model())?;
+                Ok(total)
+            }
+            (None, None) if content.marks_its_end => Ok(UNMEASURED),
+            (None, None) => {
+                let reason = "the hub does not say how long it is".to_owned();
+                Err(DownloadError::Unusable { path: self.path(), reason })
+            }
+        }
     }
 
     /// A file of another size is another file: nothing of it is kept.

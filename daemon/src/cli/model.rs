@@ -12,7 +12,7 @@ use hob_model::{Budget, Description, Extent, ModelFolder, Needs, Size, describe}
 use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, in_words, verify};
 use serde::Serialize;
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Subcommand)]
@@ -66,6 +66,7 @@ pub(super) fn model(invocation: &Invocation, command: Model) -> anyhow::Result<E
         Model::Info => info(invocation, &settings),
         Model::Fetch(order) => fetch::fetch(invocation, &settings, &store, &order),
         Model::Add { folder, name, variant } => {
+            patience(&format!("copying and hashing {}", folder.display()));
             let record = store.add(&AddOrder { folder, name, variant })?;
             let place = store.model(&record.name);
             invocation.print(&record, || {
@@ -140,6 +141,13 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
     Ok(Exit::Ok)
 }
 
+/// What takes minutes for gigabytes is said beforehand to a person who waits.
+fn patience(what: &str) {
+    if std::io::stderr().is_terminal() {
+        writeln!(std::io::stderr().lock(), "{what} …").ok();
+    }
+}
+
 /// How the hashes of a record came to be believed, in words.
 fn about_hashes(record: &Record) -> Vec<String> {
     let recorded: Vec<&str> = record.recorded().map(|file| file.path.as_str()).collect();
@@ -160,6 +168,9 @@ fn what_next(invocation: &Invocation, record: &Record, folder: &Path) -> Vec<Str
     let settings = invocation.config.display();
     // In the file a relative path would count from somewhere else.
     let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    if let Err(error) = record.variant.as_str().parse::<hob_model::Variant>() {
+        return vec![format!("this hob keeps the model and cannot run it: {error}")];
+    }
     vec![
         format!("now put this into {settings}, and look: hob check --config {settings}"),
         "  [model]".to_owned(),
@@ -175,6 +186,7 @@ fn verify_models(invocation: &Invocation, store: &Store, model: Option<&str>) ->
     };
     let mut verified = Vec::new();
     for folder in folders {
+        patience(&format!("hashing {}", folder.display()));
         verified.push(verify(&folder).with_context(|| format!("cannot verify {}", folder.display()))?);
     }
     let lines = || {

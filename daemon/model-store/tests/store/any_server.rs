@@ -14,6 +14,7 @@ fn lie() -> impl Strategy<Value = Option<Lie>> {
         bytes().prop_map(|bytes| Some(Lie::Other(bytes))),
         (0..2000_u64).prop_map(|length| Some(Lie::Length(length))),
         bytes().prop_map(|bytes| Some(Lie::Unmeasured(bytes))),
+        bytes().prop_map(|bytes| Some(Lie::Endless(bytes))),
         Just(Some(Lie::IgnoreRange)),
         bytes().prop_map(|bytes| Some(Lie::OtherState { bytes, etag: "\"two\"" })),
         bytes().prop_map(|bytes| Some(Lie::OtherState { bytes, etag: "\"one\"" })),
@@ -36,7 +37,7 @@ proptest! {
         });
         let first = bench.fetch(&server);
         prop_assert_eq!(first.is_ok(), bench.store().folder().join("little").exists());
-        bench.network.stall = Duration::from_secs(5);
+        bench.network.stall = Duration::from_secs(10);
         bench.fetch(&Server::honest(FILES)).unwrap();
         for (path, bytes) in FILES {
             prop_assert_eq!(&bench.placed(path), bytes);

@@ -5,6 +5,7 @@ use crate::server::{Lie, Server, answer};
 use hob_model_store::{FilePlan, Record};
 use insta::assert_snapshot;
 use std::sync::Barrier;
+use std::time::Duration;
 
 #[test]
 fn a_model_is_fetched_checked_and_put_in_place() {
@@ -125,6 +126,7 @@ fn many_files_come_side_by_side_and_stay_in_order() {
 fn a_file_that_cannot_be_had_ends_the_others_and_keeps_what_came() {
     let mut bench = bench();
     bench.jobs = 2;
+    bench.network.stall = Duration::from_millis(300);
     // The one that cannot be had is answered when the other is on its way.
     let both = Barrier::new(2);
     let server = Server::start(FILES, move |asked| {

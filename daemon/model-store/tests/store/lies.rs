@@ -22,10 +22,10 @@ fn other_bytes_than_the_manifest_s_are_thrown_away_and_named() {
 #[test]
 fn another_length_than_the_manifest_s_is_another_file() {
     let bench = bench();
-    assert_snapshot!(bench.refusal(&about("g.onnx", |_| Some(Lie::Length(9)))), @"onnx/g.onnx has 9 bytes at the hub and 5 in the manifest: it is another file; check the revision");
-    assert_snapshot!(bench.refusal(&about("g.onnx", |_| Some(Lie::Length(3)))), @"onnx/g.onnx has 3 bytes at the hub and 5 in the manifest: it is another file; check the revision");
+    assert_snapshot!(bench.refusal(&about("g.onnx", |_| Some(Lie::Length(9)))), @"onnx/g.onnx has 9 bytes at the hub where 5 are expected: it is another file; check the revision");
+    assert_snapshot!(bench.refusal(&about("g.onnx", |_| Some(Lie::Length(3)))), @"onnx/g.onnx has 3 bytes at the hub where 5 are expected: it is another file; check the revision");
     let long = about("g.onnx", |_| Some(Lie::Unmeasured(b"graph and more".to_vec())));
-    assert_snapshot!(bench.refusal(&long), @"onnx/g.onnx has 14 bytes at the hub and 5 in the manifest: it is another file; check the revision");
+    assert_snapshot!(bench.refusal(&long), @"onnx/g.onnx has 14 bytes at the hub where 5 are expected: it is another file; check the revision");
 }
 
 #[test]
@@ -36,11 +36,20 @@ fn a_body_that_ends_early_is_tried_again() {
 }
 
 #[test]
-fn a_file_of_unknown_size_needs_a_server_that_says_it() {
+fn a_file_of_unknown_size_needs_an_end_that_can_be_told_from_a_lost_connection() {
     let mut bench = bench();
     bench.forget("onnx/g.onnx");
-    let unmeasured = about("g.onnx", |_| Some(Lie::Unmeasured(b"graph".to_vec())));
-    assert_snapshot!(bench.refusal(&unmeasured), @"onnx/g.onnx cannot be fetched: the hub does not say how long it is");
+    assert_snapshot!(bench.refusal(&about("g.onnx", |_| Some(Lie::Endless(b"graph".to_vec())))), @"onnx/g.onnx cannot be fetched: the hub does not say how long it is");
+    bench.fetch(&about("g.onnx", |_| Some(Lie::Unmeasured(b"graph".to_vec())))).unwrap();
+    assert_eq!(bench.placed("onnx/g.onnx"), b"graph");
+}
+
+#[test]
+fn a_file_of_unknown_size_must_fit_as_well() {
+    let mut bench = bench();
+    bench.forget("onnx/g.onnx");
+    let said = bench.refusal(&about("g.onnx", |_| Some(Lie::Length(1 << 60))));
+    assert!(said.contains("has no room: 1152921504.7 GB are needed"), "{said}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use crate::bench::{Bench, DATA, FILES, bench};
 use crate::server::{Lie, Server, answer};
 use insta::assert_snapshot;
 use std::fs;
+use std::time::Duration;
 
 /// A server that treats the data file so at its first, second, … question.
 fn server(lie: impl Fn(usize) -> Option<Lie> + Send + Sync + 'static) -> Server {
@@ -31,7 +32,8 @@ fn a_connection_that_drops_is_gone_on_from() {
 
 #[test]
 fn a_server_that_falls_silent_is_asked_again() {
-    let (bench, server) = (bench(), server(|before| (before == 0).then_some(Lie::Stall { after: 300 })));
+    let (mut bench, server) = (bench(), server(|before| (before == 0).then_some(Lie::Stall { after: 300 })));
+    bench.network.stall = Duration::from_millis(300);
     bench.fetch(&server).unwrap();
     assert_eq!(server.ranges("_data"), ["-", "bytes=300-"]);
     assert_snapshot!(bench.told.lock().unwrap()[1], @"onnx/g.onnx_data again: the connection was lost: it fell silent");

@@ -33,6 +33,8 @@ pub(crate) enum Lie {
     Length(u64),
     /// Sends the file in chunks without saying how long it is.
     Unmeasured(Vec<u8>),
+    /// Sends the file until the connection ends, without saying how long it is.
+    Endless(Vec<u8>),
     /// Sends the whole file whatever part was asked for.
     IgnoreRange,
     /// Sends the part that was asked for, of a file with another mark, whatever `If-Range` said.
@@ -152,6 +154,9 @@ fn serve(shared: &Shared, mut stream: TcpStream) {
         )
         .and_then(|()| stream.write_all(&bytes))
         .and_then(|()| stream.write_all(b"\r\n0\r\n\r\n")),
+        (Some(Lie::Endless(bytes)), Some(_)) => {
+            write!(stream, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").and_then(|()| stream.write_all(&bytes))
+        }
         (Some(Lie::IgnoreRange), Some(bytes)) => send(&mut stream, 200, &["ETag: \"one\"".to_owned()], bytes),
         (Some(Lie::OtherState { bytes, etag }), Some(_)) => {
             let mut unconditional = asked.clone();
