@@ -218,7 +218,7 @@ fn what_cannot_be_fetched_is_said_with_what_to_do() {
     ! hob: gemma-4-e2b has no variant q8: take one of q4, q4f16
     = 1
     ");
-    assert_snapshot!(board.hob("fetch --manifest own.toml --revision other"), @"
+    assert_snapshot!(board.hob("fetch --manifest own.toml --revision other --jobs 1"), @"
     ! 2 files
     ! hob: <hub> has no onnx/embed_tokens_q4.onnx (404 Not Found): check the address, the repository and the revision
     = 1

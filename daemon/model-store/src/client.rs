@@ -181,10 +181,22 @@ impl Client {
                     | StatusCode::PERMANENT_REDIRECT,
                     Some(location),
                 ) => uri = next_address(&uri, location)?,
-                _ => return answer(&uri, response),
+                _ => return answer(&uri, response).map_err(|error| self.of_whom(&uri, error)),
             }
         }
         Err(unusable(format!("it was redirected more than {} times", self.redirects)))
+    }
+
+    /// A refusal counts as the hub's own only: a server that it sends us to may refuse since its permission ran out, and
+    /// the hub gives another.
+    fn of_whom(&self, uri: &Uri, error: AskError) -> AskError {
+        match error {
+            AskError::Refused { status, server } if ServerOrigin::of(uri).as_ref() != Some(&self.origin) => {
+                let reason = format!("{server}, to which the hub leads, answered {status}");
+                AskError::Passing { reason, retry_after: None }
+            }
+            error @ (AskError::Refused { .. } | AskError::Passing { .. } | AskError::Unusable { .. }) => error,
+        }
     }
 
     fn ask_once(&self, uri: &Uri, begun: Option<Begun<'_>>) -> Result<Response<Body>, AskError> {

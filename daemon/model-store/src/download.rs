@@ -238,6 +238,8 @@ impl Download<'_> {
         let begun = (there > 0).then_some(Begun { bytes: there, etag: self.etag.as_deref() });
         match self.around.client.ask(self.address, begun) {
             Ok(Answer::Whole(content)) => {
+                // Before anything is thrown away: who sits between may answer with a page of its own.
+                self.right_size(&content)?;
                 self.begin_anew()?;
                 self.etag.clone_from(&content.etag);
                 self.around.staging.remember_etag(&self.plan.path, content.etag.as_deref())?;
@@ -249,6 +251,7 @@ impl Download<'_> {
                     self.begin_anew()?;
                     return Ok(again("the file changed at the hub between two parts of it"));
                 }
+                self.right_size(&content)?;
                 self.take(content)
             }
             Ok(Answer::NothingMore { total }) if total == Some(there) && self.plan.bytes.is_none() => Ok(Tried::Whole),
@@ -303,7 +306,8 @@ impl Download<'_> {
             };
             let found = self.part.bytes().saturating_add(chunk.len() as u64);
             if found > limit {
-                return Err(self.wrong_size(limit, found)?);
+                self.begin_anew()?;
+                return Err(DownloadError::WrongSize { path: self.path(), expected: limit, found });
             }
             self.part.append(chunk)?;
             (self.around.report)(Progress::Received { bytes: chunk.len() as u64 });
@@ -314,7 +318,6 @@ impl Download<'_> {
     /// The most bytes that the file may have. Learns its size from the server, where the manifest does not know it.
     fn limit(&mut self, content: &Content) -> Result<u64, DownloadError> {
         match (self.total, content.total) {
-            (Some(total), Some(found)) if found != total => Err(self.wrong_size(total, found)?),
             (Some(total), _) => Ok(total),
             (None, Some(total)) => {
                 self.total = Some(total);
@@ -329,10 +332,14 @@ impl Download<'_> {
         }
     }
 
-    /// A file of another size is another file: nothing of it is kept.
-    fn wrong_size(&mut self, expected: u64, found: u64) -> Result<DownloadError, DownloadError> {
-        self.begin_anew()?;
-        Ok(DownloadError::WrongSize { path: self.path(), expected, found })
+    /// A file of another size is another file.
+    fn right_size(&self, content: &Content) -> Result<(), DownloadError> {
+        match (self.plan.bytes, content.total) {
+            (Some(expected), Some(found)) if found != expected => {
+                Err(DownloadError::WrongSize { path: self.path(), expected, found })
+            }
+            (Some(_) | None, _) => Ok(()),
+        }
     }
 
     /// Throws the file away. What came in pieces may have been put together wrongly, and deserves one more try.

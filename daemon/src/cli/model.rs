@@ -18,11 +18,12 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
 Examples:
-  sudo -u hob hob model fetch gemma-4-e2b            the smallest variant, from the hub in the settings
-  hob model fetch gemma-4-e2b --from http://nas:8080 from a server of your own that keeps files as the hub does
+  sudo -u hob hob model fetch gemma-4-e2b      from the hub in the settings; run again, it goes on
+  hob model fetch gemma-4-e2b --from http://nas:8080     from a server of your own
   hob model add /media/usb/gemma-4-E2B-it-ONNX --name gemma-4-e2b --variant q4f16
-  hob model verify                                   hold every model of the store to its record
-A fetch that was ended goes on where it was: run it again. A running hob takes another model up when it is restarted.")]
+  hob model verify                             hold every model of the store to its record
+
+A running hob takes another model up when it is restarted.")]
 pub(super) enum Model {
     /// What the folder in the settings holds.
     Info,

@@ -160,3 +160,12 @@ fn a_server_that_is_never_of_one_mind_is_given_up() {
     let (bench, server) = (bench(), server(two_minds));
     assert_snapshot!(bench.refusal(&server), @"gave up on onnx/g.onnx_data after 4 tries: the file changed at the hub between two parts of it; the same command goes on from there");
 }
+
+#[test]
+fn a_page_of_who_sits_between_costs_nothing_of_what_came() {
+    let (bench, portal) = (interrupted(), server(|_| Some(Lie::Other(b"<html>pay here</html>".to_vec()))));
+    assert_snapshot!(bench.refusal(&portal), @"onnx/g.onnx_data has 21 bytes at the hub where 1000 are expected: it is another file; check the revision");
+    let server = Server::honest(FILES);
+    bench.fetch(&server).unwrap();
+    assert_eq!(server.ranges("_data"), ["bytes=400-"]);
+}

@@ -58,3 +58,16 @@ fn a_token_is_not_sent_where_it_can_be_overheard() {
     assert!(matches!(error, FetchModelError::Client(_)));
     assert_snapshot!(error, @"a token is not sent to http://mirror.invalid, where it can be overheard: use an address with https://");
 }
+
+#[test]
+fn a_permission_that_ran_out_elsewhere_is_asked_for_anew() {
+    let (bench, elsewhere) = (bench(), Server::start(FILES, |asked| (asked.before == 0).then(|| answer(403))));
+    let target = elsewhere.address();
+    let lead = move |path: &str| redirect(format!("{target}{path}"));
+    let hub = Server::start(FILES, move |asked| Some(lead(&asked.path)));
+    bench.fetch(&hub).unwrap();
+    assert_eq!(hub.ranges("config.json").len(), 2);
+    let told =
+        bench.told.lock().unwrap().join("\n").replace(&elsewhere.address().replace("http://", ""), "<elsewhere>");
+    assert!(told.contains("<elsewhere>, to which the hub leads, answered 403 Forbidden"), "{told}");
+}

@@ -17,9 +17,12 @@ use std::path::{Path, PathBuf};
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-HTTPS_PROXY, ALL_PROXY and NO_PROXY count; SSL_CERT_FILE names authorities to trust in place of the built-in ones.
-A token is read from --token-file, else $CREDENTIALS_DIRECTORY/model-token, else HF_TOKEN; the last two go to the hub in the
-settings only.")]
+HTTPS_PROXY, ALL_PROXY and NO_PROXY count. SSL_CERT_FILE names authorities to trust in place of
+the built-in ones. A token comes from --token-file, else $CREDENTIALS_DIRECTORY/model-token, else
+HF_TOKEN; the last two go to no other hub than the one in the settings.
+
+Example:
+  sudo -u hob hob model fetch gemma-4-e2b --variant q4f16 --jobs 2")]
 pub(in crate::cli) struct Fetch {
     /// gemma-4-e2b, gemma-4-e2b-mobile or gemma-4-e4b.
     #[arg(required_unless_present = "manifest", conflicts_with = "manifest")]
