@@ -79,6 +79,7 @@ impl Meter {
                 if let Some(bar) = &self.bar {
                     bar.dec(bytes);
                 }
+                self.say(&format!("{} have to come again", in_words(bytes)));
             }
             Progress::Again { path, reason, wait } => {
                 self.say(&format!("{path}: {reason}; again in {} s", wait.as_secs()));
