@@ -100,7 +100,9 @@ pub struct Model {
     pub check_memory: bool,
     /// Answers kept, so that the very same prompt is not decoded again; 0 keeps none.
     pub memo_entries: usize,
-    /// Where they are kept; may be emptied at any time.
+    /// Beginnings of prompts kept on disk with their keys and values, for the next start; 0 keeps none.
+    pub prefix_files: usize,
+    /// Where answers and beginnings are kept; may be emptied at any time.
     pub cache: PathBuf,
     /// How the next token is chosen.
     pub sampling: Sampling,
@@ -122,6 +124,7 @@ impl Default for Model {
             queue: 8,
             check_memory: true,
             memo_entries: 2048,
+            prefix_files: 4,
             cache: "/var/cache/hob/model".into(),
             sampling: Sampling::default(),
             store: "/var/lib/hob/models".into(),

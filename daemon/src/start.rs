@@ -14,8 +14,8 @@ use hob_agent::{Agent, Decisions};
 use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
 use hob_events::Offer;
 use hob_model::{
-    Description, Gemma, MemoSettings, ModelFolder, ModelSettings, ModelWorker, OpenModelError, Report, Sampling,
-    StartWorkerError, UnknownVariant,
+    Description, Gemma, MemoSettings, ModelFolder, ModelSettings, ModelWorker, OpenModelError, PrefixSettings, Report,
+    Sampling, StartWorkerError, UnknownVariant,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
 use hob_onnx::{OpenLibraryError, Runtime, SessionSettings};
@@ -417,6 +417,11 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Unkno
     let variant = if model.variant.is_empty() { None } else { Some(model.variant.parse()?) };
     let memo =
         MemoSettings { folder: model.cache.clone(), entries: model.memo_entries, bytes: MemoSettings::USUAL_BYTES };
+    let prefixes = PrefixSettings {
+        folder: model.cache.join("prefixes"),
+        files: model.prefix_files,
+        bytes: PrefixSettings::USUAL_BYTES,
+    };
     let session = SessionSettings { threads: NonZero::new(model.threads), ..SessionSettings::default() };
     Ok(ModelSettings {
         variant,
@@ -433,6 +438,7 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Unkno
         check_memory: model.check_memory,
         session,
         memo: (model.memo_entries > 0).then_some(memo),
+        prefixes: (model.prefix_files > 0).then_some(prefixes),
         ..ModelSettings::new(model.folder.clone())
     })
 }

@@ -1,6 +1,7 @@
 //! The decoder as the generation loop sees it: token ids in, logits out, and caches that can be cut and copied.
 
 use crate::interrupt::{Interrupt, Interruption};
+use std::io::{self, Read, Write};
 
 /// One cache of the decoder: the keys and values of a run of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -95,6 +96,18 @@ pub trait Decoder: Send {
     /// # Errors
     /// [`ForwardFailure::Failed`] when there is no memory; the slot is empty then.
     fn truncate(&mut self, slot: Slot, len: usize) -> Result<(), ForwardFailure>;
+
+    /// Writes the caches of a slot's first `len` tokens, for [`Decoder::load`].
+    ///
+    /// # Errors
+    /// What the writer says.
+    fn save(&self, slot: Slot, len: usize, to: &mut dyn Write) -> io::Result<()>;
+
+    /// Fills a slot with `len` tokens that were saved by a decoder of the same model.
+    ///
+    /// # Errors
+    /// What the reader says; the slot then holds what it held before.
+    fn load(&mut self, slot: Slot, len: usize, from: &mut dyn Read) -> io::Result<()>;
 
     /// Makes `to` a copy of the first `len` tokens of `from`.
     ///

@@ -10,8 +10,9 @@ use crate::grammar::Grammars;
 use crate::interrupt::Interrupt;
 use crate::kv::Slots;
 use crate::language_model::{LanguageModel, Progress, Recall};
-use crate::memo::{Key, Memo, MemoSettings};
+use crate::memo::{Identity, Key, Memo, MemoSettings};
 use crate::ort_decoder::OrtDecoder;
+use crate::prefix::{PrefixSettings, Prefixes};
 use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
@@ -42,6 +43,8 @@ pub struct ModelSettings {
     pub session: SessionSettings,
     /// Where answers are kept that may be given again; `None` decodes everything.
     pub memo: Option<MemoSettings>,
+    /// Where the beginnings of prompts are kept, with their keys and values; `None` keeps none.
+    pub prefixes: Option<PrefixSettings>,
 }
 
 impl ModelSettings {
@@ -59,6 +62,7 @@ impl ModelSettings {
             check_memory: true,
             session: SessionSettings::default(),
             memo: None,
+            prefixes: None,
         }
     }
 }
@@ -88,6 +92,7 @@ pub struct Parts<D> {
 pub struct Gemma {
     decoder: Box<dyn Decoder>,
     slots: Slots,
+    prefixes: Option<Prefixes>,
     front: Arc<Front>,
     chunk: usize,
     parked: Vec<Begun>,
@@ -133,7 +138,9 @@ impl Gemma {
             ),
             None => None,
         };
-        let memo = Memo::of_model(&folder, settings, runtime);
+        let identity = Identity::of_model(&folder, settings, runtime);
+        let memo = identity.as_ref().zip(settings.memo.clone()).and_then(|(identity, memo)| Memo::open(memo, identity));
+        let prefixes = identity.as_ref().zip(settings.prefixes.clone());
         let parts = Parts {
             decoder,
             format: Box::new(format),
@@ -144,7 +151,8 @@ impl Gemma {
             chunk_tokens: settings.chunk_tokens,
             sampling: settings.sampling,
         };
-        Ok(Self::assemble(parts, memo))
+        let prefixes = prefixes.map(|(identity, prefixes)| Prefixes::open(prefixes, identity.digest()));
+        Ok(Self { prefixes, ..Self::assemble(parts, memo) })
     }
 
     /// Puts a model together from its parts. It decodes everything: only a folder has what a memo is known by.
@@ -165,6 +173,7 @@ impl Gemma {
         let memo = memo.map(|memo| memo.under(&stops, &never));
         Self {
             slots: Slots::new(decoder.slots()),
+            prefixes: None,
             decoder: Box::new(decoder),
             front: Arc::new(Front {
                 format,
@@ -179,6 +188,21 @@ impl Gemma {
             chunk: chunk_tokens,
             parked: Vec::new(),
         }
+    }
+
+    fn stage(&mut self) -> (&Front, Stage<'_>) {
+        let front = &*self.front;
+        let stage = Stage {
+            decoder: &mut *self.decoder,
+            slots: &mut self.slots,
+            prefixes: self.prefixes.as_mut(),
+            format: &*front.format,
+            vocabulary: &front.vocabulary,
+            suppressed: &front.suppressed,
+            stops: &front.stops,
+            chunk: self.chunk,
+        };
+        (front, stage)
     }
 
     /// The answer from the memo, the parked generation of the order's turn, or a new one.
@@ -221,16 +245,7 @@ impl LanguageModel for Gemma {
                 return Ok(Progress::Ended(generated));
             }
         };
-        let front = &*self.front;
-        let mut stage = Stage {
-            decoder: &mut *self.decoder,
-            slots: &mut self.slots,
-            format: &*front.format,
-            vocabulary: &front.vocabulary,
-            suppressed: &front.suppressed,
-            stops: &front.stops,
-            chunk: self.chunk,
-        };
+        let (front, mut stage) = self.stage();
         match generation.run(&mut stage, watch, interrupt) {
             Ok(Pause::Ended(stop)) => {
                 let (written, sureness) = (generation.written(), generation.sureness());
@@ -258,13 +273,17 @@ impl LanguageModel for Gemma {
         if tokens.len() >= self.decoder.context() {
             return Err(Failure::TooLong { tokens: tokens.len(), context: self.decoder.context() }.told(0));
         }
-        let (slot, cached) = self.slots.prepare(&mut *self.decoder, &tokens, tokens.len(), None).map_err(failed)?;
-        for chunk in tokens.get(cached..).unwrap_or_default().chunks(self.chunk.max(1)) {
+        let (_, mut stage) = self.stage();
+        let (slot, cached) = stage.prepare(&tokens, tokens.len(), None).map_err(failed)?;
+        for chunk in tokens.get(cached..).unwrap_or_default().chunks(stage.chunk.max(1)) {
             if interrupt.parking() {
                 return Ok(()); // whoever comes goes on from what is there
             }
-            self.decoder.forward(slot, chunk, crate::Keep::Nothing, interrupt).map_err(failed)?;
-            self.slots.append(slot, chunk);
+            stage.decoder.forward(slot, chunk, crate::Keep::Nothing, interrupt).map_err(failed)?;
+            stage.slots.append(slot, chunk);
+        }
+        if let Some(prefixes) = stage.prefixes {
+            prefixes.keep(stage.decoder, slot, &tokens);
         }
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 use crate::grammar::{Constraint, ConstraintBroken, Mask};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::kv::Slots;
+use crate::prefix::Prefixes;
 use crate::sampler::{Sampler, sureness};
 use crate::words::Words;
 use hob_events::{Confidence, ConversationId, GenerateFailure, ModelTimings, StopReason, TurnId};
@@ -18,6 +19,8 @@ use std::time::Instant;
 pub(crate) struct Stage<'a> {
     pub(crate) decoder: &'a mut dyn Decoder,
     pub(crate) slots: &'a mut Slots,
+    /// Beginnings on disk, where they are kept.
+    pub(crate) prefixes: Option<&'a mut Prefixes>,
     pub(crate) format: &'a dyn ChatFormat,
     pub(crate) vocabulary: &'a Vocabulary,
     /// By id, whether it must never be chosen.
@@ -31,6 +34,23 @@ pub(crate) struct Stage<'a> {
 impl Stage<'_> {
     fn stop(&self, id: u32) -> Option<StopReason> {
         self.format.stop(id).or_else(|| self.stops.contains(&id).then_some(StopReason::EndOfTurn))
+    }
+
+    /// Chooses a slot for `tokens` and fills it with as much of them as is known, in memory or on disk, `reusable` at
+    /// most. Returns the slot and how many those are.
+    pub(crate) fn prepare(
+        &mut self,
+        tokens: &[u32],
+        reusable: usize,
+        conversation: Option<&ConversationId>,
+    ) -> Result<(Slot, usize), ForwardFailure> {
+        let (slot, cached) = self.slots.prepare(self.decoder, tokens, reusable, conversation)?;
+        let Some(prefixes) = self.prefixes.as_deref_mut() else { return Ok((slot, cached)) };
+        let known = prefixes.restore(self.decoder, slot, tokens, cached, reusable)?;
+        if known != cached {
+            self.slots.refilled(slot, tokens.get(..known).unwrap_or_default());
+        }
+        Ok((slot, known))
     }
 
     fn is_suppressed(&self, id: u32) -> bool {
@@ -191,7 +211,7 @@ impl Generation {
         // The last id always has to be run, for its logits; so do forced ids and the one before them.
         let reusable = self.tokens.len().saturating_sub(self.unscored + 1);
         let conversation = self.conversation.as_ref();
-        let (slot, cached) = stage.slots.prepare(stage.decoder, &self.tokens, reusable, conversation)?;
+        let (slot, cached) = stage.prepare(&self.tokens, reusable, conversation)?;
         // What it finds when it comes back is its own work.
         if !self.begun && !self.was_parked {
             self.timings.cached_tokens = count(cached.min(self.prompt));

@@ -72,6 +72,13 @@ impl Slots {
         }
     }
 
+    /// Notes what a slot holds now, after it was filled from elsewhere.
+    pub fn refilled(&mut self, slot: Slot, tokens: &[u32]) {
+        if let Some(held) = self.held.get_mut(slot.0) {
+            held.tokens = tokens.to_vec();
+        }
+    }
+
     /// Keeps a slot for a generation that will come back, or frees it.
     pub fn park(&mut self, slot: Slot, parked: bool) {
         if let Some(held) = self.held.get_mut(slot.0) {

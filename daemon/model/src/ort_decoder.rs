@@ -10,6 +10,7 @@ use crate::folder::{ModelFolder, OpenModelError};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
 use hob_onnx::{RunError, Runtime, Session, SessionSettings, Stop, Tensor, TensorError};
+use std::io::{self, Read, Write};
 
 /// The axis of a cache along which tokens stand: `[batch, heads, tokens, width]`.
 pub(crate) const TOKEN_AXIS: usize = 2;
@@ -144,6 +145,22 @@ impl Decoder for OrtDecoder {
 
     fn truncate(&mut self, slot: Slot, len: usize) -> Result<(), ForwardFailure> {
         if len < self.len(slot) { self.fork(slot, slot, len) } else { Ok(()) }
+    }
+
+    fn save(&self, slot: Slot, len: usize, to: &mut dyn Write) -> io::Result<()> {
+        let caches = self.slots.get(slot.0).map_or(&[][..], |filled| &filled.caches);
+        caches.iter().try_for_each(|cache| cache.write_front(TOKEN_AXIS, len, to))
+    }
+
+    fn load(&mut self, slot: Slot, len: usize, from: &mut dyn Read) -> io::Result<()> {
+        if len > self.context {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "more tokens than a slot holds"));
+        }
+        let mut read = |cache: &Cache| Tensor::read_from(cache.element, &[1, cache.heads, len, cache.width], from);
+        let caches = self.layout.caches.iter().map(&mut read).collect::<io::Result<_>>()?;
+        let place = self.slots.get_mut(slot.0).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        *place = Filled { caches, len };
+        Ok(())
     }
 
     fn fork(&mut self, from: Slot, to: Slot, len: usize) -> Result<(), ForwardFailure> {

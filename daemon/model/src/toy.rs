@@ -2,6 +2,7 @@
 
 use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 use crate::interrupt::Interrupt;
+use std::io::{self, Read, Write};
 
 /// What the decoder wants to write after some tokens.
 type Wish = Box<dyn Fn(&[u32]) -> u32 + Send>;
@@ -101,6 +102,17 @@ impl Decoder for ToyDecoder {
 
     fn truncate(&mut self, slot: Slot, len: usize) -> Result<(), ForwardFailure> {
         self.slots[slot.0].truncate(len);
+        Ok(())
+    }
+
+    fn save(&self, slot: Slot, len: usize, to: &mut dyn Write) -> io::Result<()> {
+        self.slots[slot.0][..len].iter().try_for_each(|token| to.write_all(&token.to_le_bytes()))
+    }
+
+    fn load(&mut self, slot: Slot, len: usize, from: &mut dyn Read) -> io::Result<()> {
+        let mut bytes = vec![0; len * 4];
+        from.read_exact(&mut bytes)?;
+        self.slots[slot.0] = bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect();
         Ok(())
     }
 

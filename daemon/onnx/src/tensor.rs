@@ -3,6 +3,7 @@
 use ort::memory::Allocator;
 use ort::value::{DynTensor, TensorElementType};
 use std::fmt;
+use std::io::{self, Read, Write};
 
 /// What a tensor holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,9 +196,96 @@ impl Tensor {
         Ok(cut)
     }
 
+    /// Writes the first `length` entries along `axis`, little-endian, the other dimensions whole.
+    ///
+    /// # Errors
+    /// What the writer says; [`io::ErrorKind::InvalidInput`] when it holds no floating point numbers or is shorter.
+    pub fn write_front(&self, axis: usize, length: usize, to: &mut dyn Write) -> io::Result<()> {
+        let unfit =
+            || io::Error::new(io::ErrorKind::InvalidInput, self.unfit("a longer tensor of numbers").to_string());
+        let shape = self.shape();
+        let whole = shape.get(axis).copied().filter(|whole| length <= *whole).ok_or_else(unfit)?;
+        let inner: usize = shape.iter().skip(axis + 1).product();
+        let (block, kept) = (whole * inner, length * inner);
+        if kept == 0 {
+            return Ok(());
+        }
+        match self.element() {
+            Element::F32 => {
+                let (_, data) = self.value.try_extract_tensor::<f32>().map_err(|_| unfit())?;
+                data.chunks_exact(block).try_for_each(|block| write_numbers(to, &block[..kept], |n| n.to_le_bytes()))
+            }
+            Element::F16 => {
+                let (_, data) = self.value.try_extract_tensor::<half::f16>().map_err(|_| unfit())?;
+                data.chunks_exact(block).try_for_each(|block| write_numbers(to, &block[..kept], |n| n.to_le_bytes()))
+            }
+            Element::I64 | Element::I32 | Element::Bool | Element::Other => Err(unfit()),
+        }
+    }
+
+    /// Reads what [`Tensor::write_front`] wrote, as a tensor of `shape`.
+    ///
+    /// # Errors
+    /// What the reader says; [`io::ErrorKind::InvalidInput`] for other elements than floating point numbers.
+    pub fn read_from(element: Element, shape: &[usize], from: &mut dyn Read) -> io::Result<Self> {
+        let made = |error: TensorError| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+        let mut tensor = Self::zeros(element, shape).map_err(made)?;
+        if shape.contains(&0) {
+            return Ok(tensor);
+        }
+        let unfit = |_| io::Error::new(io::ErrorKind::InvalidInput, "no floating point numbers");
+        match element {
+            Element::F32 => {
+                let (_, data) = tensor.value.try_extract_tensor_mut::<f32>().map_err(unfit)?;
+                read_numbers(from, data, f32::from_le_bytes)?;
+            }
+            Element::F16 => {
+                let (_, data) = tensor.value.try_extract_tensor_mut::<half::f16>().map_err(unfit)?;
+                read_numbers(from, data, half::f16::from_le_bytes)?;
+            }
+            Element::I64 | Element::I32 | Element::Bool | Element::Other => {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "no floating point numbers"));
+            }
+        }
+        Ok(tensor)
+    }
+
     fn unfit(&self, wanted: &'static str) -> TensorError {
         TensorError::Unfit { found: self.element(), shape: self.shape(), wanted }
     }
+}
+
+/// Numbers that are turned into bytes at a time.
+const AT_ONCE: usize = 16 * 1024;
+
+fn write_numbers<T: Copy, const N: usize>(
+    to: &mut dyn Write,
+    numbers: &[T],
+    bytes: impl Fn(T) -> [u8; N],
+) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(AT_ONCE.min(numbers.len()) * N);
+    for numbers in numbers.chunks(AT_ONCE) {
+        buffer.clear();
+        buffer.extend(numbers.iter().flat_map(|number| bytes(*number)));
+        to.write_all(&buffer)?;
+    }
+    Ok(())
+}
+
+fn read_numbers<T, const N: usize>(
+    from: &mut dyn Read,
+    numbers: &mut [T],
+    number: impl Fn([u8; N]) -> T,
+) -> io::Result<()> {
+    let mut buffer = vec![0; AT_ONCE.min(numbers.len()) * N];
+    for numbers in numbers.chunks_mut(AT_ONCE) {
+        let (bytes, _) = buffer.split_at_mut(numbers.len() * N);
+        from.read_exact(bytes)?;
+        for (place, bytes) in numbers.iter_mut().zip(bytes.as_chunks::<N>().0) {
+            *place = number(*bytes);
+        }
+    }
+    Ok(())
 }
 
 /// Copies the first `kept` of every `block` numbers.

@@ -49,6 +49,7 @@ impl Identity {
             constrained: _,
             session,
             memo: _,
+            prefixes: _,
         } = settings;
         let mut identity = Self { facts: Vec::new() };
         identity.fact("hob", env!("CARGO_PKG_VERSION"));
@@ -69,6 +70,17 @@ impl Identity {
         Ok(identity)
     }
 
+    /// The identity of a model whose settings want anything kept. Files that cannot be told from others make none, and
+    /// a warning: then nothing is kept.
+    pub(crate) fn of_model(folder: &ModelFolder, settings: &ModelSettings, runtime: &Runtime) -> Option<Self> {
+        if settings.memo.is_none() && settings.prefixes.is_none() {
+            return None;
+        }
+        let identity = Self::of(folder, settings, runtime);
+        let warn = |error| tracing::warn!(%error, "what model this is cannot be told, and nothing of it is kept");
+        identity.map_err(warn).ok()
+    }
+
     /// For tests of what is built on it.
     #[cfg(test)]
     pub(crate) fn of_nothing() -> Self {
@@ -76,7 +88,7 @@ impl Identity {
     }
 
     /// Over all of it. Lengths stand in front, as in a key.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    pub(crate) fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for field in self.facts.iter().flat_map(|(name, value)| [name.as_bytes(), value]) {
             hash.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_le_bytes());

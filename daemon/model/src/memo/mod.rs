@@ -18,9 +18,6 @@ pub(crate) use entry::Entry;
 pub(crate) use identity::Identity;
 pub(crate) use key::Key;
 
-use crate::folder::ModelFolder;
-use crate::gemma::ModelSettings;
-use hob_onnx::Runtime;
 use key::KeyWriter;
 use shelf::Shelf;
 use std::path::PathBuf;
@@ -50,18 +47,6 @@ pub(crate) struct Memo {
 }
 
 impl Memo {
-    /// The memo of a model, when the settings want one. Files that cannot be told from others make none, and a warning.
-    pub(crate) fn of_model(folder: &ModelFolder, settings: &ModelSettings, runtime: &Runtime) -> Option<Self> {
-        let memo = settings.memo.clone()?;
-        match Identity::of(folder, settings, runtime) {
-            Ok(identity) => Self::open(memo, &identity),
-            Err(error) => {
-                tracing::warn!(%error, "what model this is cannot be told, and hob goes on without a memo");
-                None
-            }
-        }
-    }
-
     /// Opens the folder. Without one that can be read there is no memo, and a warning.
     pub(crate) fn open(settings: MemoSettings, identity: &Identity) -> Option<Self> {
         let folder = settings.folder.clone();

@@ -65,6 +65,24 @@ fn greedy(decoder: &mut OrtDecoder, slot: Slot, prompt: &[u32], chunk: usize, co
 }
 
 #[test]
+fn caches_that_went_over_a_disk_give_the_same_logits() {
+    for (name, variant) in [("tiny", Variant::Fp32), ("tiny_f16", Variant::Q4f16)] {
+        let mut decoder = open(name, variant);
+        let prompt = &cases()[0].prompt;
+        let (front, rest) = prompt.split_at(prompt.len() - 3);
+        last_row(&mut decoder, Slot(0), front);
+        let mut saved = Vec::new();
+        decoder.save(Slot(0), front.len(), &mut saved).unwrap();
+        assert_eq!(saved.len(), front.len() * decoder.layout().bytes_per_token());
+        let mut other = open(name, variant);
+        other.load(Slot(1), front.len(), &mut saved.as_slice()).unwrap();
+        assert_eq!(last_row(&mut other, Slot(1), rest), last_row(&mut decoder, Slot(0), rest), "{name}");
+        let cut = &mut &saved[..saved.len() - 1];
+        assert!(other.load(Slot(0), front.len(), cut).is_err() && other.len(Slot(0)) == 0);
+    }
+}
+
+#[test]
 fn the_decoder_writes_what_transformers_writes_whatever_the_chunks() {
     let mut decoder = open("tiny", Variant::Fp32);
     for case in cases() {
