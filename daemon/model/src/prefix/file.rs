@@ -29,8 +29,8 @@ pub(super) fn name(model: &[u8; 32], tokens: &[u32]) -> String {
     format!("{}.{KEPT}", digits.concat())
 }
 
-/// Reads which tokens a file of this model holds.
-pub(super) fn read_head(from: &mut impl Read, model: &[u8; 32]) -> io::Result<Vec<u32>> {
+/// Reads which tokens a file holds, and of which model.
+pub(super) fn read_head(from: &mut impl Read) -> io::Result<([u8; 32], Vec<u32>)> {
     let wrong = |what: &str| Err(io::Error::new(ErrorKind::InvalidData, what));
     let (mut magic, mut of, mut count) = ([0; 8], [0; 32], [0; 4]);
     from.read_exact(&mut magic)?;
@@ -40,15 +40,12 @@ pub(super) fn read_head(from: &mut impl Read, model: &[u8; 32]) -> io::Result<Ve
     if magic != MAGIC {
         return wrong("another format");
     }
-    if of != *model {
-        return wrong("another model");
-    }
     if count > MOST_TOKENS {
         return wrong("more tokens than any context has");
     }
     let mut bytes = vec![0; usize::try_from(count).unwrap_or(usize::MAX).saturating_mul(4)];
     from.read_exact(&mut bytes)?;
-    Ok(bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect())
+    Ok((of, bytes.as_chunks().0.iter().map(|bytes| u32::from_le_bytes(*bytes)).collect()))
 }
 
 /// Writes a file under another name and renames it. Not synced: what a power cut tears has another checksum. Returns its
@@ -91,8 +88,9 @@ pub(super) fn load(
     slot: Slot,
 ) -> io::Result<()> {
     let mut from = Summed { inner: BufReader::new(File::open(path)?), sum: Sha256::new() };
-    if read_head(&mut from, model)? != tokens {
-        return Err(io::Error::new(ErrorKind::InvalidData, "other tokens than before"));
+    let (of, held) = read_head(&mut from)?;
+    if of != *model || held != tokens {
+        return Err(io::Error::new(ErrorKind::InvalidData, "it holds something else than before"));
     }
     decoder.load(slot, tokens.len(), &mut from)?;
     let Summed { mut inner, sum } = from;

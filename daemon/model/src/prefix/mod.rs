@@ -46,25 +46,27 @@ pub(crate) struct Prefixes {
 #[derive(Debug)]
 struct Kept {
     path: PathBuf,
+    /// None of another model's.
     tokens: Vec<u32>,
     bytes: u64,
 }
 
 impl Prefixes {
-    /// Looks at what is there. Files of other models, and broken ones, are removed: nobody will ask for them again.
+    /// Looks at what is there. Files of other models stay until the bounds push them out: the owner may come back to one.
+    /// Broken ones are removed.
     pub(crate) fn open(settings: PrefixSettings, model: [u8; 32]) -> Self {
         let mut found = found(&settings.folder);
         found.sort_by_key(|(_, used)| *used);
         let mut prefixes = Self { settings, model, kept: Vec::new() };
         for (path, _) in found {
-            let tokens = File::open(&path).and_then(|mut file| file::read_head(&mut file, &model));
-            match tokens {
-                Ok(tokens) => {
+            match File::open(&path).and_then(|mut file| file::read_head(&mut file)) {
+                Ok((of, tokens)) => {
+                    let tokens = if of == model { tokens } else { Vec::new() };
                     let bytes = std::fs::metadata(&path).map_or(0, |about| about.len());
                     prefixes.kept.push(Kept { path, tokens, bytes });
                 }
                 Err(error) => {
-                    tracing::debug!(path = %path.display(), %error, "no beginning of this model; it is removed");
+                    tracing::debug!(path = %path.display(), %error, "no whole beginning; it is removed");
                     std::fs::remove_file(&path).ok();
                 }
             }

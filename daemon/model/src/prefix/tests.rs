@@ -59,12 +59,17 @@ fn a_file_that_spares_little_is_left_where_it_is() {
 }
 
 #[test]
-fn another_model_finds_nothing_and_clears_what_no_one_will_ask_for() {
+fn another_model_finds_nothing_and_pushes_the_first_one_out_only_when_it_needs_the_room() {
     let folder = tempfile::tempdir().unwrap();
     let house = beginning(1, 100);
     keep(&mut Prefixes::open(settings(&folder), MODEL), &house);
-    assert_eq!(restored(&mut Prefixes::open(settings(&folder), [8; 32]), &house), 0);
-    assert_eq!(files(&folder), Vec::<PathBuf>::new());
+    let mut other = Prefixes::open(settings(&folder), [8; 32]);
+    assert_eq!(restored(&mut other, &house), 0);
+    keep(&mut other, &house);
+    assert_eq!(restored(&mut other, &house), 99);
+    assert_eq!(restored(&mut Prefixes::open(settings(&folder), MODEL), &house), 99);
+    keep(&mut other, &beginning(2, 100));
+    assert_eq!(restored(&mut Prefixes::open(settings(&folder), MODEL), &house), 0);
 }
 
 #[test]
