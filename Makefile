@@ -68,7 +68,7 @@ bench: ## measure: grammars and masks, the memo, then a whole command from the b
 	@$(SETUP) rust packages wasm onnxruntime
 	scripts/build-plugins.sh
 	cargo bench --quiet --locked --profile dev -p hob-model --bench grammar -- --warm-up-time 1 --measurement-time 2
-	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" cargo bench --quiet --locked --profile dev -p hob-model --bench memo -- --warm-up-time 1 --measurement-time 2
+	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" cargo bench --quiet --locked --profile dev -p hob-model --bench known -- --warm-up-time 1 --measurement-time 2
 	cargo build --quiet --locked -p hob -p e2e --bins
 	target/debug/bench
 
