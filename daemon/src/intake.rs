@@ -343,6 +343,7 @@ impl Driver {
             timings: Timings::default(),
             model: None,
             dry_run: false,
+            forgotten_turns: 0,
         };
         let (topic, correlation) = match source {
             Source::Mqtt { response_topic, correlation } => (response_topic, correlation),

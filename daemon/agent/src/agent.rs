@@ -270,8 +270,12 @@ impl Agent {
             return self.finish(at, turn, Ending::Failed { code: "model", message }, out);
         }
         turn.rounds += 1;
-        turn.stage = Stage::Generating;
         tell(&turn, Status::Thinking, None, out);
+        self.generate(at, turn, out);
+    }
+
+    fn generate(&mut self, at: UnixMs, mut turn: Turn, out: &mut Decisions) {
+        turn.stage = Stage::Generating;
         out.effect(Effect::Generate(GenerateOrder {
             turn: turn.id,
             prompt: Prompt { system: self.system.clone(), offer: self.offer.clone(), messages: turn.messages.clone() },
@@ -291,6 +295,8 @@ impl Agent {
         let Some(mut turn) = self.take_if(id, |stage| matches!(stage, Stage::Generating)) else { return };
         let generated = match result {
             Ok(generated) => generated,
+            // The system part and this turn's own words stay; of the conversation, what was said first goes.
+            Err(GenerateFailure::TooLong { .. }) if turn.forget_oldest() => return self.generate(at, turn, out),
             Err(failure) => {
                 let code = match failure {
                     GenerateFailure::Busy { .. } => "busy",

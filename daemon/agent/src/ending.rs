@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Conversation, audit};
 use crate::reply;
 use crate::step::{Decisions, Effect};
-use crate::turn::{Turn, to_ms};
+use crate::turn::{Turn, drop_oldest, to_ms};
 use hob_events::{
     AuditKind, Command, CommandResult, ErrorReport, Message, Outcome, Receipt, Record, Source, Status, Timings,
     Unfinished, UnixMs,
@@ -46,6 +46,7 @@ impl Agent {
             timings: turn.timings,
             model: self.model.clone().filter(|_| turn.rounds > 0),
             dry_run: turn.command.dry_run,
+            forgotten_turns: turn.forgotten,
         };
         conclude(at, turn.command.source, result, out);
     }
@@ -68,6 +69,7 @@ impl Agent {
             timings: Timings::default(),
             model: None,
             dry_run: command.dry_run,
+            forgotten_turns: 0,
         };
         result.timings.total_ms = to_ms(at.since(command.received));
         result.timings.queue_ms = result.timings.total_ms;
@@ -100,6 +102,7 @@ impl Agent {
             timings: Timings::default(),
             model: None,
             dry_run: left.command.dry_run,
+            forgotten_turns: 0,
         };
         result.timings.total_ms = to_ms(at.since(left.command.received));
         conclude(at, left.command.source, result, out);
@@ -112,10 +115,7 @@ impl Agent {
         let users =
             |messages: &[Message]| messages.iter().filter(|message| matches!(message, Message::User { .. })).count();
         while users(&messages) > self.settings.conversation_turns.max(1) {
-            messages.remove(0);
-            while messages.first().is_some_and(|message| matches!(message, Message::Model { .. })) {
-                messages.remove(0);
-            }
+            drop_oldest(&mut messages);
         }
         out.record(Record::Conversation { id: id.clone(), messages: messages.clone(), at });
         self.conversations.insert(id, Conversation { messages, at });

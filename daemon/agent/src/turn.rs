@@ -26,6 +26,8 @@ pub(crate) struct Turn {
     pub(crate) receipts: Vec<Receipt>,
     /// What the model said in words.
     pub(crate) words: String,
+    /// Whole oldest turns of the history that were left out because the prompt was too long.
+    pub(crate) forgotten: u32,
     /// Times the model was asked.
     pub(crate) rounds: u32,
     /// Calls numbered so far.
@@ -79,6 +81,7 @@ impl Turn {
             questions: 0,
             receipts: Vec::new(),
             words: String::new(),
+            forgotten: 0,
             rounds: 0,
             calls: 0,
             acted: false,
@@ -101,6 +104,18 @@ impl Turn {
         } else {
             self.messages.push(Message::Model { parts: vec![part] });
         }
+    }
+
+    /// Leaves the oldest turn of the history out. Returns whether there was one.
+    pub(crate) fn forget_oldest(&mut self) -> bool {
+        if self.history == 0 {
+            return false;
+        }
+        let before = self.messages.len();
+        drop_oldest(&mut self.messages);
+        self.history = self.history.saturating_sub(before - self.messages.len());
+        self.forgotten += 1;
+        true
     }
 
     /// Takes up what the model wrote: words are kept, calls wait to be looked at. Says what was malformed, if anything.
@@ -133,6 +148,12 @@ impl Turn {
         self.timings.tool_ms += to_ms(receipt.took_ms);
         self.receipts.push(receipt);
     }
+}
+
+/// Drops what a user said first, and what was answered to it.
+pub(crate) fn drop_oldest(messages: &mut Vec<Message>) {
+    let answers = messages.iter().skip(1).take_while(|message| matches!(message, Message::Model { .. })).count();
+    messages.drain(..(1 + answers).min(messages.len()));
 }
 
 /// Milliseconds as the timings carry them.

@@ -142,6 +142,45 @@ fn turns_of_one_conversation_go_one_after_another_and_see_each_other() {
 }
 
 #[test]
+fn a_prompt_that_is_too_long_loses_the_oldest_turns_and_nothing_else() {
+    let mut agent = agent(json!([]));
+    for (number, command) in ["a", "b", "c"].into_iter().enumerate() {
+        let turn = u64::try_from(number).unwrap();
+        agent.step(happened(turn * 10 + 1, in_conversation(command, "talk")));
+        agent.step(generated(turn * 10 + 2, turn, vec![words("hello")]));
+    }
+    let too_long = |at| Step {
+        at: UnixMs(at),
+        input: Input::Generated { turn: TurnId(3), result: Err(GenerateFailure::TooLong { tokens: 90, context: 80 }) },
+    };
+    let seen = |decisions: &hob_agent::Decisions| {
+        decisions.effects.iter().find_map(|effect| match effect {
+            hob_agent::Effect::Generate(order) => Some(order.prompt.messages.len()),
+            _ => None,
+        })
+    };
+    assert_eq!(seen(&agent.step(happened(31, in_conversation("d", "talk")))), Some(7));
+    assert_eq!(seen(&agent.step(too_long(32))), Some(5));
+    let again = agent.step(too_long(33));
+    assert_snapshot!(lines(&again), @"generate turn-3 CallsOrText");
+    assert_eq!(seen(&again), Some(3));
+    let ended = agent.step(generated(34, 3, vec![words("hello")]));
+    let forgotten = ended.effects.iter().find_map(|effect| match effect {
+        hob_agent::Effect::Finish { result, .. } => Some(result.forgotten_turns),
+        _ => None,
+    });
+    assert_eq!(forgotten, Some(2));
+
+    let alone = agent.step(happened(41, text("e")));
+    assert_eq!(seen(&alone), Some(1));
+    let failed = Step {
+        at: UnixMs(42),
+        input: Input::Generated { turn: TurnId(4), result: Err(GenerateFailure::TooLong { tokens: 90, context: 80 }) },
+    };
+    assert_snapshot!(lines(&agent.step(failed)), @r#"finish e Failed [oversize] "That did not work: the prompt has 90 tokens and the context holds 80.""#);
+}
+
+#[test]
 fn a_rule_acts_without_the_model_and_leaves_an_inbox_entry() {
     let mut agent = agent(json!([
         {"name": "dusk", "topic": "sun", "when": {"equals": "down"}, "do": {"call": {"tool": "turn_on", "args": {"device": "lamp"}}}},

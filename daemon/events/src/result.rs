@@ -152,6 +152,14 @@ pub struct CommandResult {
     /// Nothing was acted on because the sender asked for that.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dry_run: bool,
+    /// Turns of the conversation that the model did not see any more, because not all of them fit into its context.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub forgotten_turns: u32,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over so")]
+fn is_zero(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

@@ -121,6 +121,9 @@ pub(crate) struct Generation {
 /// Stands for a forced id whose logits have not been seen: as unsure as can be.
 const UNSCORED: Confidence = Confidence { kept: 0.0, winner: 0.0 };
 
+/// Tokens for an answer in a conversation: a call of a few arguments.
+const LEAST_ROOM: usize = 64;
+
 impl Generation {
     pub(crate) fn new(
         turn: TurnId,
@@ -175,7 +178,9 @@ impl Generation {
         interrupt: &Interrupt,
     ) -> Result<Pause, Failure> {
         let context = stage.decoder.context();
-        if self.prompt >= context {
+        // A conversation can make room for its answer by leaving out what was said first; a single command has only this.
+        let room = if self.conversation.is_some() { LEAST_ROOM.min(self.limit - self.prompt) } else { 1 };
+        if self.prompt + room > context {
             return Err(Failure::TooLong { tokens: self.prompt, context });
         }
         self.limit = self.limit.min(context);

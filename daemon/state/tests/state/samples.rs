@@ -117,6 +117,7 @@ pub(crate) fn result(name: &str) -> CommandResult {
         timings: Timings { total_ms: 0.1 + 0.2, decode_ms: 1.117_823_654_991_234e-8, ..Timings::default() },
         model: None,
         dry_run: false,
+        forgotten_turns: 0,
     }
 }
 
