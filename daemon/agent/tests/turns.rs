@@ -154,9 +154,8 @@ fn a_prompt_that_is_too_long_loses_the_oldest_turns_and_nothing_else() {
         input: Input::Generated { turn: TurnId(3), result: Err(GenerateFailure::TooLong { tokens: 90, context: 80 }) },
     };
     let seen = |decisions: &hob_agent::Decisions| {
-        decisions.effects.iter().find_map(|effect| match effect {
-            hob_agent::Effect::Generate(order) => Some(order.prompt.messages.len()),
-            _ => None,
+        decisions.effects.iter().find_map(|effect| {
+            if let hob_agent::Effect::Generate(order) = effect { Some(order.prompt.messages.len()) } else { None }
         })
     };
     assert_eq!(seen(&agent.step(happened(31, in_conversation("d", "talk")))), Some(7));
@@ -165,9 +164,8 @@ fn a_prompt_that_is_too_long_loses_the_oldest_turns_and_nothing_else() {
     assert_snapshot!(lines(&again), @"generate turn-3 CallsOrText");
     assert_eq!(seen(&again), Some(3));
     let ended = agent.step(generated(34, 3, vec![words("hello")]));
-    let forgotten = ended.effects.iter().find_map(|effect| match effect {
-        hob_agent::Effect::Finish { result, .. } => Some(result.forgotten_turns),
-        _ => None,
+    let forgotten = ended.effects.iter().find_map(|effect| {
+        if let hob_agent::Effect::Finish { result, .. } = effect { Some(result.forgotten_turns) } else { None }
     });
     assert_eq!(forgotten, Some(2));
 
