@@ -18,6 +18,7 @@ EXAMPLES = """examples:
   python -m pocket cases --out cases --home-assistant DATA/ha_intents_en_dev.jsonl
   python -m pocket check --folder work/pocket   template = hand rendering, our logits = transformers'
   python -m pocket release --checkpoint work/pocket --out ../pocket     the shipped folder, its goldens, a comparison
+  python -m pocket standins --out ../../target/standins       miniatures of E2B and E4B
 """
 
 SHIPPING = {
@@ -28,6 +29,7 @@ SHIPPING = {
     "answers": "how many answers each graph of a folder gets right",
     "release": "all of these at once: the folder that is shipped",
     "tiny": "the tiny random folder that unit tests open",
+    "standins": "random miniatures of E2B and E4B in the published graph form, with goldens",
 }
 
 

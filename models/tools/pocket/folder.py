@@ -29,11 +29,16 @@ def save(model: Pocket, tokenizer: Path, out: Path) -> None:
     config.architectures = ["Gemma4ForCausalLM"]
     config.dtype = "float32"
     config.save_pretrained(out)
+    write_json(out / "pocket_shape.json", model.shape.as_dict())
+    write_side_files(tokenizer, out)
+
+
+def write_side_files(tokenizer: Path, out: Path) -> None:
+    """What lies beside every checkpoint: generation_config.json, the tokenizer's files and the chat template."""
     write_json(
         out / "generation_config.json",
         {"bos_token_id": 2, "eos_token_id": STOPS, "pad_token_id": 0, "do_sample": False},
     )
-    write_json(out / "pocket_shape.json", model.shape.as_dict())
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tokenizer.parent / name, out / name)
     if TEMPLATE.exists():

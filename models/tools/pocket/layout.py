@@ -1,7 +1,7 @@
 """The published folder of a Gemma 4 in ONNX: file names, input and output names, configuration files.
 
-    onnx/<graph><suffix>.onnx          graph, suffix "" (fp32), "_q4", "_q4f16" or "_quantized" (8 bit)
-    onnx/<graph><suffix>.onnx_data     its weights
+    onnx/<graph><suffix>.onnx          graph, suffix "" (fp32), "_fp16", "_q4", "_q4f16" or "_quantized" (8 bit)
+    onnx/<graph><suffix>.onnx_data     its weights, in `.onnx_data_1` and so on where one file would be too large
     config.json generation_config.json tokenizer.json tokenizer_config.json chat_template.jinja
 """
 
@@ -12,12 +12,15 @@ import shutil
 from pathlib import Path
 
 import onnx
+from onnx import external_data_helper
 from tokenizers import Tokenizer
 
 EMBED = "embed_tokens"
 DECODER = "decoder_model_merged"
 GRAPHS = (EMBED, DECODER)
-FP32, Q4, Q4F16, Q8 = "", "_q4", "_q4f16", "_quantized"
+FP32, FP16, Q4, Q4F16, Q8 = "", "_fp16", "_q4", "_q4f16", "_quantized"
+EXTERNAL_BYTES = 1024
+"""Weights of so many bytes lie beside the graph."""
 DECODER_INPUTS = ["inputs_embeds", "attention_mask", "position_ids", "num_logits_to_keep", "per_layer_inputs"]
 COPIED_FILES = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
@@ -72,14 +75,21 @@ def graph_path(folder: Path, graph: str, suffix: str = FP32) -> Path:
     return folder / "onnx" / f"{graph}{suffix}.onnx"
 
 
-def save(proto: onnx.ModelProto, folder: Path, graph: str, suffix: str = FP32) -> None:
-    """Writes the graph, and everything of a kilobyte or more beside it in `.onnx_data`."""
+def save(proto: onnx.ModelProto, folder: Path, graph: str, suffix: str = FP32, chunks: int = 1) -> None:
+    """Writes the graph, and everything of a kilobyte or more beside it in `.onnx_data`, cut between weights."""
     path = graph_path(folder, graph, suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = path.with_name(path.name + "_data")
-    data.unlink(missing_ok=True)  # onnx appends to an existing file
-    onnx.save(proto, path, save_as_external_data=True, location=data.name, size_threshold=1024)
-    data.chmod(path.stat().st_mode)  # onnx makes it private
+    for data in path.parent.glob(path.name + "_data*"):
+        data.unlink()  # onnx appends to an existing file
+    large = [weight for weight in proto.graph.initializer if len(weight.raw_data) >= EXTERNAL_BYTES]
+    whole, before = sum(len(weight.raw_data) for weight in large), 0
+    for weight in large:
+        chunk = before * chunks // whole
+        before += len(weight.raw_data)
+        external_data_helper.set_external_data(weight, f"{path.name}_data" + (f"_{chunk}" if chunk else ""))
+    onnx.save(proto, path)
+    for data in path.parent.glob(path.name + "_data*"):
+        data.chmod(path.stat().st_mode)  # onnx makes it private
 
 
 def remove_variant(folder: Path, suffix: str) -> None:

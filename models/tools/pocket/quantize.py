@@ -3,9 +3,9 @@
 `_q4` has 4 bits a weight, `_q4f16` the same and its caches in half precision, `_quantized` 8 bits a weight.
 
 Weights are rounded in blocks of 32 along the summed dimension, each block with its own scale and zero point, into
-`MatMulNBits` (products) and `GatherBlockQuantized` (both tables), as the published files have them. The products carry
-`accuracy_level` 4, which lets the kernels round activations to 8 bits as well: without it in the file they fall back to
-single precision at half the speed.
+`MatMulNBits` (products) and `GatherBlockQuantized` (both tables), as the published files have them; scales are of the
+type that the graph computes in. The products carry `accuracy_level` 4, which lets the kernels round activations to 8 bits
+as well: without it in the file they fall back to single precision at half the speed.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from . import layout
+from .nodes import CONTRIB
 
 BLOCK = 32
 INT8_ACTIVATIONS = 4
 BITS = {layout.Q4: 4, layout.Q4F16: 4, layout.Q8: 8}
-CONTRIB = "com.microsoft"
+GATE_AND_UP = ".gate_up_proj."
+"""Two products of the checkpoint that the published form makes one, row upon row."""
 
 
 @dataclass
 class Blocks:
     """A matrix [rows, width] in blocks along its width.
 
-    `values` uint8 [rows, width padded to whole blocks], `scales` f32 and `zeros` uint8 [rows, blocks].
+    `values` uint8 [rows, width padded to whole blocks], `scales` f32 or f16 and `zeros` uint8 [rows, blocks].
     """
 
     values: np.ndarray
@@ -41,17 +43,21 @@ class Blocks:
 
     @classmethod
     def rounded(cls, matrix: np.ndarray, bits: int) -> Blocks:
-        """Rounds to the nearest of 2^bits levels between the least and the greatest of each block; zero stays zero."""
+        """Rounds to the nearest of 2^bits levels between the least and the greatest of each block; zero stays zero.
+
+        Scales are of the matrix's type; what they are multiplied with is chosen after they were rounded to it.
+        """
         rows, width = matrix.shape
-        padded = np.pad(matrix, ((0, 0), (0, -width % BLOCK))).reshape(rows, -1, BLOCK)
+        padded = np.pad(matrix.astype(np.float32), ((0, 0), (0, -width % BLOCK))).reshape(rows, -1, BLOCK)
         low = np.minimum(padded.min(-1), 0)
         high = np.maximum(padded.max(-1), 0)
         levels = 2**bits - 1
-        scales = ((high - low) / levels).astype(np.float32)
-        scales[scales == 0] = 1
+        stored = ((high - low) / levels).astype(matrix.dtype)
+        stored[stored == 0] = 1
+        scales = stored.astype(np.float32)
         zeros = np.clip(np.rint(-low / scales), 0, levels)
         values = np.clip(np.rint(padded / scales[..., None]) + zeros[..., None], 0, levels)
-        return cls(values.astype(np.uint8).reshape(rows, -1), scales, zeros.astype(np.uint8), bits, width)
+        return cls(values.astype(np.uint8).reshape(rows, -1), stored, zeros.astype(np.uint8), bits, width)
 
     @classmethod
     def stored(cls, values: np.ndarray, scales: np.ndarray, zeros: np.ndarray, bits: int, width: int) -> Blocks:
@@ -62,7 +68,7 @@ class Blocks:
         """What the rounded values stand for, f32 [rows, width]."""
         rows = len(self.values)
         levels = self.values.reshape(rows, -1, BLOCK).astype(np.float32) - self.zeros[..., None]
-        return (levels * self.scales[..., None]).reshape(rows, -1)[:, : self.width]
+        return (levels * self.scales[..., None].astype(np.float32)).reshape(rows, -1)[:, : self.width]
 
     def packed(self, values: np.ndarray) -> np.ndarray:
         """Two 4-bit values a byte, the low half first; 8-bit values as they are."""
@@ -77,25 +83,29 @@ def unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
     return packed if bits == 8 else np.stack([packed & 15, packed >> 4], -1).reshape(len(packed), -1)
 
 
-def quantized(proto: onnx.ModelProto, bits: int) -> onnx.ModelProto:
-    """The same graph with every product by a constant, and every look-up in a table, in `bits` bits."""
+def quantized(proto: onnx.ModelProto, bits: int, accuracy_level: int | None = INT8_ACTIVATIONS) -> onnx.ModelProto:
+    """The same graph with every product by a constant, and every look-up in a table, in `bits` bits.
+
+    Without an accuracy level the kernels leave activations as they are.
+    """
     graph = proto.graph
     weights = {weight.name: weight for weight in graph.initializer if len(weight.dims) == 2}
     nodes = []
     for node in graph.node:
         if node.op_type == "MatMul" and node.input[1] in weights:
-            nodes.append(product(graph, node, weights[node.input[1]], bits))
+            nodes.append(product(graph, node, weights[node.input[1]], bits, accuracy_level))
         elif node.op_type == "Gather" and node.input[0] in weights:
             nodes.append(look_up(graph, node, weights[node.input[0]], bits))
         else:
             nodes.append(node)
     del graph.node[:]
     graph.node.extend(nodes)
-    proto.opset_import.append(helper.make_opsetid(CONTRIB, 1))
+    if all(domain.domain != CONTRIB for domain in proto.opset_import):
+        proto.opset_import.append(helper.make_opsetid(CONTRIB, 1))
     return proto
 
 
-def product(graph: onnx.GraphProto, node: onnx.NodeProto, weight: onnx.TensorProto, bits: int) -> onnx.NodeProto:
+def product(graph, node: onnx.NodeProto, weight: onnx.TensorProto, bits: int, accuracy_level: int | None):
     matrix = numpy_helper.to_array(weight).T
     blocks = Blocks.rounded(matrix, bits)
     rows, count = blocks.scales.shape
@@ -111,7 +121,7 @@ def product(graph: onnx.GraphProto, node: onnx.NodeProto, weight: onnx.TensorPro
         N=rows,
         bits=bits,
         block_size=BLOCK,
-        accuracy_level=INT8_ACTIVATIONS,
+        accuracy_level=accuracy_level,
     )
 
 
@@ -187,13 +197,16 @@ def stored_weights(folder: Path, suffix: str) -> dict[str, np.ndarray]:
                 continue
             blocks = Blocks.stored(values.reshape(len(values), -1), scales, zeros, settings["bits"], width)
             found[name.removesuffix(f"_Q{settings['bits']}")] = blocks.matrix()
+    for name in [name for name in found if GATE_AND_UP in name]:
+        for part, matrix in zip(("gate", "up"), np.split(found.pop(name), 2), strict=True):
+            found[name.replace(GATE_AND_UP, f".{part}_proj.")] = matrix
     return found
 
 
-def quantize(folder: Path, suffix: str) -> None:
+def quantize(folder: Path, suffix: str, accuracy_level: int | None = INT8_ACTIVATIONS) -> None:
     for graph in layout.GRAPHS:
         proto = onnx.load(layout.graph_path(folder, graph))
-        proto = quantized(proto, BITS[suffix])
+        proto = quantized(proto, BITS[suffix], accuracy_level)
         if suffix == layout.Q4F16 and graph == layout.DECODER:
             proto = with_half_caches(proto)
         layout.save(proto, folder, graph, suffix)

@@ -107,6 +107,18 @@ class TorchModel:
         return tokens, np.stack(rows)
 
     @torch.no_grad()
+    def greedy_side_by_side(self, prompts: list[list[int]], limit: int) -> tuple[np.ndarray, np.ndarray]:
+        """As `greedy` for prompts of one length at once: tokens [prompts,limit] and logits [prompts,limit,V]."""
+        tokens, rows, past, ids = [], [], None, torch.tensor(prompts)
+        while len(tokens) < limit:
+            out = self.model(input_ids=ids, past_key_values=past, use_cache=True, logits_to_keep=1)
+            past = out.past_key_values
+            rows.append(out.logits[:, -1])
+            tokens.append(rows[-1].argmax(-1))
+            ids = tokens[-1][:, None]
+        return torch.stack(tokens, 1).numpy(), torch.stack(rows, 1).numpy()
+
+    @torch.no_grad()
     def follow(self, prompt: list[int], tokens: list[int]) -> np.ndarray:
         """The logits [len(tokens),V] from which each of `tokens` would be chosen, in one pass over all of them."""
         out = self.model(input_ids=torch.tensor([prompt + tokens[:-1]]), use_cache=False, logits_to_keep=len(tokens))
