@@ -14,8 +14,8 @@ use hob_agent::{Agent, Decisions};
 use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
 use hob_events::Offer;
 use hob_model::{
-    Description, Gemma, MemoSettings, ModelFolder, ModelSettings, ModelWorker, OpenModelError, PrefixSettings, Report,
-    Sampling, StartWorkerError, UnknownVariant,
+    Description, Gemma, LanguageModel, MemoSettings, ModelFolder, ModelSettings, ModelWorker, OpenModelError,
+    PrefixSettings, Report, Sampling, StartWorkerError, UnknownVariant,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
 use hob_onnx::{OpenLibraryError, Runtime, SessionSettings};
@@ -24,7 +24,7 @@ use hob_state::{Bound, OpenStoreError, Opened, ReadStateError, Recovered, StateL
 use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -110,6 +110,8 @@ pub struct Built {
     agent: Agent,
     first: Decisions,
     model: Description,
+    /// Told when the model is open, or cannot be.
+    opened: oneshot::Receiver<Result<(), OpenModelError>>,
     worker: ModelWorker,
     connection: Option<hob_mqtt::Connection>,
     effects: TaskTracker,
@@ -157,13 +159,23 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let offer = Arc::new(Offer { tools: plugins.tools(), inventory: (**devices.inventory()).clone() });
 
     let (back, told) = mpsc::channel(TOLD);
-    let (model, about) = open_model(&settings)?;
+    let (about, open) = model_to_open(&settings)?;
+    let (opened_in, opened) = oneshot::channel();
+    // On the worker's own thread: gigabytes take their time, and commands can be accepted meanwhile.
+    let open = move || -> Option<Box<dyn LanguageModel>> {
+        let (model, result) = match open() {
+            Ok(model) => (Some(Box::new(model) as Box<dyn LanguageModel>), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        opened_in.send(result).ok();
+        model
+    };
     let reports = back.clone();
     // The worker's own thread waits when the driver is busy; the driver never waits for it.
     let report = move |report: Report| {
         reports.blocking_send(Told::Model(report)).ok();
     };
-    let worker = ModelWorker::start(Box::new(model), settings.model.queue, report)?;
+    let worker = ModelWorker::start(open, settings.model.queue, report)?;
     let model = worker.handle();
 
     let next_turn = store.next_turn()?.0;
@@ -180,6 +192,7 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
         agent,
         first,
         model: about,
+        opened,
         worker,
         connection,
         effects,
@@ -208,6 +221,18 @@ impl Built {
         });
         lines.extend(self.recovered.iter().map(|damage| format!("warning   {damage}")));
         lines
+    }
+
+    /// Waits until the model is open.
+    ///
+    /// # Errors
+    /// [`StartError::Model`] when it cannot be opened.
+    pub async fn model_opened(&mut self) -> Result<(), StartError> {
+        match (&mut self.opened).await {
+            Ok(Err(error)) => Err(error.into()),
+            // The worker went away, and tells that itself.
+            Ok(Ok(())) | Err(_) => Ok(()),
+        }
     }
 
     /// The broker, when hob is to have one.
@@ -267,7 +292,14 @@ impl Built {
         let ears = Ears { told: self.told, mqtt: self.events, doors };
         service::ready(&format!("{} tools, {}", self.stages.plugins.tools().len(), self.model.name));
         tracing::info!(node = %self.settings.node.name, model = self.model.name, "ready");
+        let no_model = async move {
+            match self.opened.await {
+                Ok(Err(error)) => error,
+                Ok(Ok(())) | Err(_) => std::future::pending().await,
+            }
+        };
         let driven = tokio::select! {
+            error = no_model => Err(StartError::from(error).into()),
             driven = driver.run(self.first, ears, service::alive, stop) => driven.map_err(RunError::Driver),
             task = supervisor.first_to_fail() => Err(RunError::Task(task)),
             task = broker.first_to_fail() => Err(RunError::Task(task)),
@@ -337,15 +369,18 @@ fn named(stopped: Stopped) -> Vec<&'static str> {
     }
 }
 
-/// Opens library and model as the settings say.
+/// Opens the library and looks at the model that the settings name. What is given back besides opens the model, which
+/// takes long.
 ///
 /// # Errors
 /// [`StartError`], naming the file.
-pub fn open_model(settings: &Settings) -> Result<(Gemma, Description), StartError> {
+pub fn model_to_open(
+    settings: &Settings,
+) -> Result<(Description, impl FnOnce() -> Result<Gemma, OpenModelError> + Send + use<>), StartError> {
     let runtime = Runtime::find(settings.onnx.library.as_deref())?;
     let model_settings = model_settings(settings)?;
     let about = hob_model::describe(&ModelFolder::open(&model_settings.folder, model_settings.variant)?)?;
-    Ok((Gemma::open(&runtime, &model_settings)?, about))
+    Ok((about, move || Gemma::open(&runtime, &model_settings)))
 }
 
 fn restore(agent: &mut Agent, store: &Store, whole: bool) -> Result<Decisions, ReadStateError> {
@@ -415,8 +450,11 @@ pub fn host_settings(settings: &Settings) -> HostSettings {
 pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, UnknownVariant> {
     let model = &settings.model;
     let variant = if model.variant.is_empty() { None } else { Some(model.variant.parse()?) };
-    let memo =
-        MemoSettings { folder: model.cache.clone(), entries: model.memo_entries, bytes: MemoSettings::USUAL_BYTES };
+    let memo = MemoSettings {
+        folder: model.cache.join("memo"),
+        entries: model.memo_entries,
+        bytes: MemoSettings::USUAL_BYTES,
+    };
     let prefixes = PrefixSettings {
         folder: model.cache.join("prefixes"),
         files: model.prefix_files,

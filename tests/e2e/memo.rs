@@ -146,23 +146,27 @@ async fn another_inventory_is_another_prompt() -> anyhow::Result<()> {
 async fn another_variant_or_another_folder_is_another_model() -> anyhow::Result<()> {
     let mut world = world().await?;
     assert!(!from_memo(&world, "shipped").await?);
-    after(&mut world, |hob| {
-        hob.set("model.variant", "fp32");
-        Ok(())
-    })
-    .await?;
-    assert!(!from_memo(&world, "fp32").await?);
-
     // The same bytes, put there anew: that it is the same model, only reading all of it would tell.
     let copy = world.hob.path("copy");
     copy_folder(&Places::pocket()?.model, &copy)?;
+    for graph in ["embed_tokens", "decoder_model_merged"] {
+        let named = |variant: &str| copy.join(format!("onnx/{graph}_{variant}.onnx"));
+        fs::copy(named("quantized"), named("q4"))?;
+    }
     after(&mut world, |hob| {
         hob.set("model.folder", &copy.to_string_lossy());
+        hob.set("model.variant", "quantized");
         Ok(())
     })
     .await?;
     assert!(!from_memo(&world, "copied").await?);
     assert!(from_memo(&world, "copied-again").await?);
+    after(&mut world, |hob| {
+        hob.set("model.variant", "q4");
+        Ok(())
+    })
+    .await?;
+    assert!(!from_memo(&world, "q4").await?);
 
     // A setting of the model that no token of the prompt shows.
     let settings = copy.join("generation_config.json");
@@ -207,7 +211,7 @@ async fn a_folder_that_cannot_be_used_costs_a_warning_and_no_command() -> anyhow
 async fn torn_entries_are_decoded_again_and_mended() -> anyhow::Result<()> {
     let world = world().await?;
     assert!(!from_memo(&world, "first").await?);
-    let cache = world.hob.path("model-cache");
+    let cache = world.hob.path("model-cache").join("memo");
     let mut torn = 0;
     for entry in fs::read_dir(&cache)? {
         let path = entry?.path();

@@ -14,7 +14,7 @@ pub enum Progress {
 }
 
 /// Answers an order without the model running, when its very prompt was answered before.
-pub type Recall = Box<dyn Fn(&GenerateOrder) -> Option<Recalled> + Send>;
+pub type Recall = Box<dyn Fn(&GenerateOrder) -> Option<Recalled> + Send + Sync>;
 
 /// Something that writes. [`Gemma`](crate::Gemma) runs a model on this board, [`ScriptedModel`](crate::ScriptedModel)
 /// says what a test tells it to.

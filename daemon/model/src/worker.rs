@@ -11,7 +11,7 @@ use crate::queue::{Queue, Waiting};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Priority, Prompt, TurnId};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -64,6 +64,8 @@ pub struct WorkerHandle {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
+    /// Answers from the memo; once the model is open, and where it has one.
+    recall: OnceLock<Recall>,
     tell: Box<dyn Fn(Report) + Send + Sync>,
 }
 
@@ -87,13 +89,14 @@ struct Running {
 }
 
 impl ModelWorker {
-    /// Starts the worker. `queue` is how many orders may wait. `tell` is called from the worker's threads and should
-    /// hand over quickly: the model waits for it.
+    /// Starts the worker. The model is opened on its own thread, by `open`, while orders are taken already; when there is
+    /// none to be had every order fails. `queue` is how many orders may wait. `tell` is called from the worker's threads
+    /// and should hand over quickly: the model waits for it.
     ///
     /// # Errors
     /// [`StartWorkerError`] when the system gives no threads.
     pub fn start(
-        model: Box<dyn LanguageModel>,
+        open: impl FnOnce() -> Option<Box<dyn LanguageModel>> + Send + 'static,
         queue: usize,
         tell: impl Fn(Report) + Send + Sync + 'static,
     ) -> Result<Self, StartWorkerError> {
@@ -105,12 +108,20 @@ impl ModelWorker {
             untold: Vec::new(),
             closing: false,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), tell: Box::new(tell) });
+        let shared = Arc::new(Shared {
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            recall: OnceLock::new(),
+            tell: Box::new(tell),
+        });
         let mut worker = Self { handle: WorkerHandle { shared: Arc::clone(&shared) }, threads: Vec::new() };
         let clerk = Arc::clone(&shared);
-        let recall = model.recall();
-        worker.spawn("hob-model-clerk", move || clerk.watch(recall.as_ref()))?;
-        worker.spawn("hob-model", move || shared.work(model))?;
+        worker.spawn("hob-model-clerk", move || clerk.watch())?;
+        worker.spawn("hob-model", move || {
+            if let Some(model) = shared.open(open) {
+                shared.work(model);
+            }
+        })?;
         Ok(worker)
     }
 
@@ -255,7 +266,7 @@ impl Shared {
     }
 
     /// The clerk: ends what has run out of time, answers from the memo, and tells the ends that the model has no part in.
-    fn watch(&self, recall: Option<&Recall>) {
+    fn watch(&self) {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
@@ -271,7 +282,7 @@ impl Shared {
                 return;
             }
             // An idle model looks there itself, and need not be waited for.
-            if let Some(recall) = recall
+            if let Some(recall) = self.recall.get()
                 && state.running.is_some()
                 && let Some(order) = state.queue.next_unasked()
             {
@@ -291,6 +302,27 @@ impl Shared {
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
+    }
+
+    /// Opens the model. Without one, whoever waits is told, and nothing is taken any more.
+    fn open(&self, open: impl FnOnce() -> Option<Box<dyn LanguageModel>>) -> Option<Box<dyn LanguageModel>> {
+        let opened = guarded(open);
+        let model = match opened {
+            Ok(Some(model)) => model,
+            Ok(None) => {
+                self.close(&GenerateFailure::Model { message: "the model could not be opened".to_owned() });
+                return None;
+            }
+            Err(reason) => {
+                self.close(&GenerateFailure::Model { message: format!("the model broke as it was opened: {reason}") });
+                (self.tell)(Report::Dead { reason });
+                return None;
+            }
+        };
+        if let Some(recall) = model.recall() {
+            self.recall.get_or_init(|| recall);
+        }
+        Some(model)
     }
 
     /// The model's thread.

@@ -9,7 +9,8 @@ use hob_state::OpenStoreError;
 pub(super) async fn check(invocation: &Invocation) -> anyhow::Result<Exit> {
     let settings = invocation.settings()?;
     match start::build(settings.clone()).await {
-        Ok(built) => {
+        Ok(mut built) => {
+            built.model_opened().await?;
             let lines = built.summary();
             built.discard();
             invocation.print(&lines, || lines.iter().cloned().chain(["ok".to_owned()]).collect())?;
@@ -18,7 +19,8 @@ pub(super) async fn check(invocation: &Invocation) -> anyhow::Result<Exit> {
         // A running hob holds the state: the rest can be looked at all the same.
         Err(StartError::State(OpenStoreError::Locked { .. })) => {
             let devices = Devices::open(&settings.devices.file).map_err(StartError::from)?;
-            let (_, model) = start::open_model(&settings)?;
+            let (model, open) = start::model_to_open(&settings)?;
+            open().map_err(StartError::from)?;
             let lines = vec![
                 format!("model     {} {}", model.name, model.variant),
                 format!("devices   {}", devices.inventory().devices.len()),

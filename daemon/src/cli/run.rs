@@ -11,7 +11,7 @@ pub(super) async fn run(invocation: &Invocation) -> anyhow::Result<Exit> {
     telemetry::start(&settings.log)?;
     let stop = CancellationToken::new();
     stop_on_signals(&stop)?;
-    service::status("loading the model");
+    service::status("starting");
     let built = start::build(settings).await?;
     for line in built.summary() {
         tracing::info!("{line}");

@@ -33,10 +33,14 @@ struct Bench {
 
 impl Bench {
     fn new(model: impl LanguageModel + 'static, queue: usize) -> Self {
+        Self::opening(move || Some(Box::new(model)), queue)
+    }
+
+    fn opening(open: impl FnOnce() -> Option<Box<dyn LanguageModel>> + Send + 'static, queue: usize) -> Self {
         let (tell, reports) = channel();
         let tell = Mutex::new(tell);
         let tell = move |report| drop(tell.lock().unwrap().send(report));
-        Self { worker: ModelWorker::start(Box::new(model), queue, tell).unwrap(), reports }
+        Self { worker: ModelWorker::start(open, queue, tell).unwrap(), reports }
     }
 
     fn submit(&self, order: GenerateOrder) {
@@ -75,6 +79,42 @@ fn words_are_told_before_the_end() {
     assert_eq!(bench.reports.recv().unwrap(), Report::Text { turn, delta: "milk, bread.".to_owned() });
     let (ended, result) = bench.ended();
     assert_eq!((ended, result.unwrap().writing), (7, says("milk, bread.").writing));
+}
+
+#[test]
+fn orders_wait_while_the_model_is_opened() {
+    let (go, gate) = channel::<()>();
+    let open = move || -> Option<Box<dyn LanguageModel>> {
+        gate.recv().unwrap();
+        Some(Box::new(ScriptedModel::answers(vec![says("done"), says("done")])))
+    };
+    let bench = Bench::opening(open, 2);
+    bench.submit(order(1, Priority::Person));
+    bench.submit(order(2, Priority::Person));
+    assert_eq!(bench.worker.handle().waiting(), 2);
+    bench.worker.handle().cancel(TurnId(2));
+    assert_eq!(bench.ended(), (2, Err(GenerateFailure::Cancelled)));
+    go.send(()).unwrap();
+    assert_eq!(bench.ended().0, 1);
+}
+
+#[test]
+fn without_a_model_whoever_waits_is_told_and_nothing_more_is_taken() {
+    let (go, gate) = channel::<()>();
+    let bench = Bench::opening(
+        move || {
+            gate.recv().unwrap();
+            None
+        },
+        2,
+    );
+    bench.submit(order(1, Priority::Person));
+    go.send(()).unwrap();
+    let unopened = GenerateFailure::Model { message: "the model could not be opened".to_owned() };
+    assert_eq!(bench.ended(), (1, Err(unopened)));
+    assert!(bench.worker.handle().submit(order(2, Priority::Person)).is_err());
+    let broken = Bench::opening(|| panic!("no more memory"), 2);
+    assert_eq!(broken.reports.recv(), Ok(Report::Dead { reason: "no more memory".to_owned() }));
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn start(name: &str) -> (ModelWorker, Receiver<Report>) {
     let settings = ModelSettings { chunk_tokens: 16, ..ModelSettings::new(fixture(name)) };
     let model = Gemma::open(&runtime(), &settings).unwrap();
     let (tell, reports) = channel();
-    let worker = ModelWorker::start(Box::new(model), 4, move |report| _ = tell.send(report)).unwrap();
+    let worker = ModelWorker::start(|| Some(Box::new(model)), 4, move |report| _ = tell.send(report)).unwrap();
     (worker, reports)
 }
 
@@ -86,7 +86,7 @@ fn a_prompt_beyond_the_context_is_refused_with_both_numbers() {
     let settings = ModelSettings { context_tokens: 8, ..ModelSettings::new(fixture("tiny")) };
     let model = Gemma::open(&runtime(), &settings).unwrap();
     let (tell, reports) = channel();
-    let worker = ModelWorker::start(Box::new(model), 4, move |report| _ = tell.send(report)).unwrap();
+    let worker = ModelWorker::start(|| Some(Box::new(model)), 4, move |report| _ = tell.send(report)).unwrap();
     worker.handle().submit(order(1, "lights off")).unwrap();
     let refused = answer(&reports).1.unwrap_err();
     assert!(matches!(refused, GenerateFailure::TooLong { context: 8, tokens } if tokens > 8));

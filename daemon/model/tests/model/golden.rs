@@ -1,5 +1,6 @@
 //! The decoder against what the same weights say in Transformers, and against itself after cuts and copies.
 
+use crate::folder::copy_into;
 use crate::{fixture, runtime};
 use hob_model::{Decoder, ForwardFailure, Interrupt, Interruption, Keep, ModelFolder, OrtDecoder, Slot, Variant};
 use hob_onnx::SessionSettings;
@@ -17,18 +18,18 @@ struct Golden {
 }
 
 #[derive(Deserialize)]
-struct Case {
-    prompt: Vec<u32>,
-    tokens: Vec<u32>,
+pub(crate) struct Case {
+    pub(crate) prompt: Vec<u32>,
+    pub(crate) tokens: Vec<u32>,
     /// The likeliest first tokens with their logits.
-    first: Vec<(usize, f32)>,
+    pub(crate) first: Vec<(usize, f32)>,
 }
 
 fn cases() -> Vec<Case> {
     read(&fixture("tiny").join("golden.json"))
 }
 
-fn read(path: &Path) -> Vec<Case> {
+pub(crate) fn read(path: &Path) -> Vec<Case> {
     let text = std::fs::read_to_string(path).unwrap();
     serde_json::from_str::<Golden>(&text).unwrap().cases
 }
@@ -49,19 +50,25 @@ fn likeliest(row: &[f32]) -> u32 {
     best.unwrap().0
 }
 
-/// The greedy continuation of a prompt that is run in pieces of `chunk` tokens.
-fn greedy(decoder: &mut OrtDecoder, slot: Slot, prompt: &[u32], chunk: usize, count: usize) -> Vec<u32> {
+/// The greedy continuation of a prompt that is run in pieces of `chunk` tokens, and the logits of its first token.
+pub(crate) fn greedy(
+    decoder: &mut OrtDecoder,
+    slot: Slot,
+    prompt: &[u32],
+    chunk: usize,
+    count: usize,
+) -> (Vec<u32>, Vec<f32>) {
     decoder.truncate(slot, 0).unwrap();
-    let mut row = Vec::new();
+    let mut first = Vec::new();
     for piece in prompt.chunks(chunk) {
-        row = last_row(decoder, slot, piece);
+        first = last_row(decoder, slot, piece);
     }
-    let mut tokens = vec![likeliest(&row)];
+    let mut tokens = vec![likeliest(&first)];
     while tokens.len() < count {
-        row = last_row(decoder, slot, &tokens[tokens.len() - 1..]);
+        let row = last_row(decoder, slot, &tokens[tokens.len() - 1..]);
         tokens.push(likeliest(&row));
     }
-    tokens
+    (tokens, first)
 }
 
 #[test]
@@ -85,9 +92,10 @@ fn caches_that_went_over_a_disk_give_the_same_logits() {
 #[test]
 fn the_decoder_writes_what_transformers_writes_whatever_the_chunks() {
     let mut decoder = open("tiny", Variant::Fp32);
+    assert!(cases().len() >= 50);
     for case in cases() {
         for chunk in [256, 7, 1] {
-            assert_eq!(greedy(&mut decoder, Slot(0), &case.prompt, chunk, case.tokens.len()), case.tokens);
+            assert_eq!(greedy(&mut decoder, Slot(0), &case.prompt, chunk, case.tokens.len()).0, case.tokens);
         }
         decoder.truncate(Slot(0), 0).unwrap();
         let row = last_row(&mut decoder, Slot(0), &case.prompt);
@@ -97,15 +105,19 @@ fn the_decoder_writes_what_transformers_writes_whatever_the_chunks() {
     }
 }
 
+/// Its 8-bit weights as Transformers is given them, and a graph whose products are in single precision, as there.
 #[test]
 fn the_shipped_model_writes_what_transformers_writes_on_at_least_fifty_prompts() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/pocket");
-    let folder = ModelFolder::open(&path, Some(Variant::Fp32)).unwrap();
+    let copy = tempfile::tempdir().unwrap();
+    copy_into(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/pocket"), copy.path());
+    let graph = copy.path().join("onnx/decoder_model_merged_quantized.onnx");
+    std::fs::copy(fixture("pocket_decoder_exact.onnx"), graph).unwrap();
+    let folder = ModelFolder::open(copy.path(), Some(Variant::Quantized)).unwrap();
     let mut decoder = OrtDecoder::open(&runtime(), &folder, &SessionSettings::default(), 1, POCKET_CONTEXT).unwrap();
     let cases = read(&fixture("pocket_golden.json"));
     assert!(cases.len() >= 50, "{} prompts", cases.len());
     for (number, case) in cases.iter().enumerate() {
-        let written = greedy(&mut decoder, Slot(0), &case.prompt, 256, case.tokens.len());
+        let (written, _) = greedy(&mut decoder, Slot(0), &case.prompt, 256, case.tokens.len());
         assert_eq!(written, case.tokens, "prompt {number}");
     }
 }

@@ -6,6 +6,8 @@ mod folder;
 mod gemma;
 #[cfg(test)]
 mod golden;
+#[cfg(test)]
+mod published;
 
 use hob_onnx::Runtime;
 use std::path::PathBuf;
