@@ -5,6 +5,7 @@
 //! Gemma 4 in it is scored in the same way.
 
 mod case;
+mod goals;
 mod score;
 
 use anyhow::{Context, bail};
@@ -14,7 +15,7 @@ use hob_agent::prompt::system_text;
 use hob_events::{Allowed, GenerateOrder, Message, Offer, Priority, Prompt, TurnId, Writing, WrittenCall};
 use hob_model::{Gemma, Interrupt, LanguageModel, ModelSettings, Progress};
 use hob_onnx::Runtime;
-use score::{Score, Tally};
+use score::{Measure, Score, Tally, percent};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,7 +51,12 @@ fn main() -> anyhow::Result<()> {
         writeln!(std::io::stderr(), "{set}: {} cases", tally.cases)?;
         table.push((set, tally));
     }
-    print(&mut std::io::stdout().lock(), &table)
+    let mut out = std::io::stdout().lock();
+    print(&mut out, &table)?;
+    if !goals::hold(&mut out, &table)? {
+        bail!("a figure is below its floor");
+    }
+    Ok(())
 }
 
 /// The model with its grammar and without.
@@ -123,32 +129,24 @@ fn write(model: &mut Gemma, order: &GenerateOrder) -> anyhow::Result<Vec<Written
     Ok(calls.collect())
 }
 
-fn print(out: &mut impl Write, table: &[(String, Tally)]) -> anyhow::Result<()> {
-    writeln!(
-        out,
-        "{:16} {:>5} {:>12} {:>12} {:>14} {:>12}",
-        "set", "cases", "constrained", "free", "acted: right", "right kept"
-    )?;
-    for (set, tally) in table.iter().filter(|(_, tally)| !tally.wants_refusal()) {
-        writeln!(
-            out,
-            "{set:16} {:>5} {:>10} % {:>10} % {:>12} % {:>10} %",
-            tally.cases,
-            tally.percent(tally.constrained),
-            tally.percent(tally.free),
-            tally.right_among_acted(),
-            tally.right_kept()
-        )?;
-    }
-    writeln!(out, "{:16} {:>5} {:>12} {:>18}", "to be refused", "cases", "in words", "in words or asked")?;
-    for (set, tally) in table.iter().filter(|(_, tally)| tally.wants_refusal()) {
-        writeln!(
-            out,
-            "{set:16} {:>5} {:>10} % {:>16} %",
-            tally.cases,
-            tally.percent(tally.refused),
-            tally.percent(tally.refused_or_asked)
-        )?;
+const OF_COMMANDS: [Measure; 4] = [Measure::Constrained, Measure::Free, Measure::RightAmongActed, Measure::RightKept];
+const OF_REFUSALS: [Measure; 2] = [Measure::Refused, Measure::RefusedOrAsked];
+
+/// Prints one table for commands and one for what is to be refused.
+fn print(out: &mut impl Write, table: &[(String, Tally)]) -> std::io::Result<()> {
+    for (title, refusals, measures) in [("set", false, &OF_COMMANDS[..]), ("to be refused", true, &OF_REFUSALS[..])] {
+        write!(out, "{title:16} {:>5}", "cases")?;
+        for measure in measures {
+            write!(out, " {:>18}", measure.name())?;
+        }
+        writeln!(out)?;
+        for (set, tally) in table.iter().filter(|(_, tally)| tally.wants_refusal() == refusals) {
+            write!(out, "{set:16} {:>5}", tally.cases)?;
+            for measure in measures {
+                write!(out, " {:>18}", tally.share(*measure).map_or("-".to_owned(), percent))?;
+            }
+            writeln!(out)?;
+        }
     }
     Ok(())
 }

@@ -19,10 +19,10 @@ pub(crate) struct Score {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) cases: usize,
-    pub(crate) constrained: usize,
-    pub(crate) free: usize,
-    pub(crate) refused: usize,
-    pub(crate) refused_or_asked: usize,
+    constrained: usize,
+    free: usize,
+    refused: usize,
+    refused_or_asked: usize,
     calls_right: usize,
     acted: usize,
     acted_right: usize,
@@ -48,26 +48,51 @@ impl Tally {
         self.refusals_wanted > self.cases / 2
     }
 
-    pub(crate) fn percent(&self, count: usize) -> String {
-        share(count, self.cases)
-    }
-
-    /// Of the commands that hob acted on, those it got right.
-    pub(crate) fn right_among_acted(&self) -> String {
-        share(self.acted_right, self.acted)
-    }
-
-    /// Of the right calls, those it was sure enough to act on.
-    pub(crate) fn right_kept(&self) -> String {
-        share(self.acted_right, self.calls_right)
+    /// A share in tenths of a percent; none where there is nothing to share.
+    pub(crate) fn share(&self, measure: Measure) -> Option<usize> {
+        let (count, of) = match measure {
+            Measure::Constrained => (self.constrained, self.cases),
+            Measure::Free => (self.free, self.cases),
+            Measure::RightAmongActed => (self.acted_right, self.acted),
+            Measure::RightKept => (self.acted_right, self.calls_right),
+            Measure::Refused => (self.refused, self.cases),
+            Measure::RefusedOrAsked => (self.refused_or_asked, self.cases),
+        };
+        (count * 1000 + of / 2).checked_div(of)
     }
 }
 
-/// A share in percent with one decimal, in whole numbers so that the same counts print the same.
-fn share(count: usize, of: usize) -> String {
-    if of == 0 {
-        return "-".to_owned();
+/// What is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Measure {
+    /// Right with the grammar.
+    Constrained,
+    /// Right without.
+    Free,
+    /// Of the commands that hob acted on, those it got right.
+    RightAmongActed,
+    /// Of the right calls, those it was sure enough to act on.
+    RightKept,
+    /// Nothing was called.
+    Refused,
+    /// Nothing was called, or hob would have asked first.
+    RefusedOrAsked,
+}
+
+impl Measure {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Constrained => "constrained",
+            Self::Free => "free",
+            Self::RightAmongActed => "acted: right",
+            Self::RightKept => "right kept",
+            Self::Refused => "in words",
+            Self::RefusedOrAsked => "in words or asked",
+        }
     }
-    let tenths = (count * 1000 + of / 2) / of;
-    format!("{}.{}", tenths / 10, tenths % 10)
+}
+
+/// Tenths of a percent, for people.
+pub(crate) fn percent(tenths: usize) -> String {
+    format!("{}.{} %", tenths / 10, tenths % 10)
 }

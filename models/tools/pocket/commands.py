@@ -23,12 +23,20 @@ SORTS = {
     "turn_on": 13, "turn_off": 13, "open": 6, "close": 6, "lock": 4, "unlock": 4, "set_level": 13, "set_temperature": 6, "state": 11, "group_state": 6, "quantity": 4,
     "list_add": 5, "list_remove": 3, "list_complete": 3, "list_read": 3, "indirect": 3, "steps": 14, "chat": 4, "no_tool": 4, "absent": 22,
 }  # fmt: skip
+"""What is asked of a house, by shares."""
+PRACTISED = {**SORTS, "quantity": 9, "steps": 24, "no_tool": 7, "absent": 25, "chat": 3}
+"""The shares of training: what is learned late comes more often than it is asked."""
 
 
-def draw_turn(speaker: Speaker, sort: str | None = None, tools: frozenset[str] | None = None) -> Turn:
+def draw_turn(
+    speaker: Speaker,
+    sort: str | None = None,
+    tools: frozenset[str] | None = None,
+    shares: dict[str, int] = SORTS,
+) -> Turn:
     """A command. With `tools`, one that needs another tool than those is mostly drawn again, at times refused."""
     for _ in range(300):
-        chosen = sort or speaker.rng.choices(list(SORTS), list(SORTS.values()))[0]
+        chosen = sort or speaker.rng.choices(list(shares), list(shares.values()))[0]
         rooms = [room for room in speaker.home.rooms if any(d.area == room for d in speaker.home.devices)]
         speaker.here = speaker.rng.choice(rooms) if rooms and speaker.rng.random() < speaker.here_share else None
         try:
@@ -75,9 +83,9 @@ def draw_sort(speaker: Speaker, sort: str) -> Turn:
     return list_command(speaker, sort)
 
 
-def conversation(speaker: Speaker, length: int, tools: frozenset[str] | None = None) -> list[Turn]:
+def conversation(speaker: Speaker, length: int, shares: dict[str, int]) -> list[Turn]:
     """A few turns; the later ones may lean on the one before."""
-    turns = [draw_turn(speaker, tools=tools)]
+    turns = [draw_turn(speaker, shares=shares)]
     while len(turns) < length:
         turn = None
         if speaker.rng.random() < 0.6:
@@ -85,9 +93,7 @@ def conversation(speaker: Speaker, length: int, tools: frozenset[str] | None = N
                 turn = follow_up(speaker, turns[-1])
             except Unfit:
                 turn = None
-        if turn is not None and tools is not None and any(call.tool not in tools for call in turn.calls):
-            turn = None
-        turns.append(turn or draw_turn(speaker, tools=tools))
+        turns.append(turn or draw_turn(speaker, shares=shares))
         turns[-1].area = turns[0].area if turn else turns[-1].area
     return turns
 

@@ -1,6 +1,7 @@
 """What Transformers writes after fixed prompts, token by token: the daemon's tests hold the export to it.
 
-The file is JSON: `checkpoint` (sha256 of its weights), `steps`, and `cases`, each with `said` (the command, for
+The model is the checkpoint, or the checkpoint with the weights that a quantized graph holds. The file is JSON:
+`checkpoint` (sha256 of its weights), `steps`, and `cases`, each with `said` (the command, for
 people), `prompt` (token ids), `tokens` (the greedy continuation, `steps` long, running on past any stop) and `first`
 (the three likeliest tokens of the first step as [id, logit]).
 
@@ -66,11 +67,21 @@ def cases(model: TorchModel, media: set[int], asked: Iterable[Asked], count: int
     return found
 
 
-def write(checkpoint: Path, out: Path, asked: Iterable[Asked] | None = None, count: int = CASES) -> None:
+def write(
+    checkpoint: Path,
+    out: Path,
+    asked: Iterable[Asked] | None = None,
+    count: int = CASES,
+    weights: dict[str, np.ndarray] | None = None,
+) -> None:
+    """`weights` take the place of the checkpoint's own."""
     if asked is None:
         asked = prompts(Tokenizer.from_file(str(checkpoint / "tokenizer.json")))
+    model = TorchModel(checkpoint)
+    if weights is not None:
+        model.load(weights)
     digest = hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
-    found = cases(TorchModel(checkpoint), set(layout.media_ids(checkpoint)), asked, count)
+    found = cases(model, set(layout.media_ids(checkpoint)), asked, count)
     lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in found)
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(f'{{"checkpoint":"{digest}","steps":{STEPS},"cases":[\n{lines}\n]}}\n')

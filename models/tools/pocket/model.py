@@ -28,7 +28,7 @@ class Shape:
     vocab: int
     hidden: int = 192
     inter: int = 384
-    pattern: str = "SSFSSF"
+    pattern: str = "SFSSSF"
     kv_shared: int = 3
     heads: int = 6
     kv_heads: int = 1

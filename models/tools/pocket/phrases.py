@@ -1,7 +1,8 @@
 """What people say. `(a|b)` is a choice, `[x]` may be left out, `{d}` and the like are filled in by `commands`.
 
 A line that begins with `!` uses a verb that training never shows; one with `~` is a pattern that training never shows, made
-of words that it does show. Both are kept for evaluation.
+of words that it does show. Both are kept for evaluation. `{w}` is any word: beside it the small words have to tell what is wanted
+("flomp the lamp off"), as they must where a speaker's verb was never met.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ VERB = {
         "start up {d}", "power on {d}", "power up {d}", "power {d} (on|up)", "enable {d}", "get {d} (on|going|running|started)", "fire up {d}", "set {d} to on", "run {d}",
         "bring {d} on", "trigger {d}", "launch {d}", "kick off {d}", "begin {d}", "boot [up] {d}", "flip {d} on", "flip on {d}", "toggle {d} on", "leave {d} on", "keep {d} on",
         "have {d} (on|running|turned on|switched on)", "let {d} run", "give {d} power", "hit {d}", "use {d}", "turn {d} to on", "switch {d} to on", "put {d} into operation", "wake [up] {d}",
-        "~put {d} to on", "~get {d} turned on", "~bring {d} up and running", "~start {d} for us", "~let {d} go on",
+        "{w} {d} on", "{w} on {d}", "~put {d} to on", "~get {d} turned on", "~bring {d} up and running", "~start {d} for us", "~let {d} go on",
         "!ignite {d}", "!engage {d}", "!flick {d} on", "!flick on {d}",
     ],
     "turn_off": [
@@ -31,26 +32,26 @@ VERB = {
         "power {d} (off|down)", "power down {d}", "disable {d}", "get {d} off", "kill {d}", "set {d} to off", "end {d}", "shut down {d}", "shut {d} down", "cut {d}", "cut [the] power to {d}", "halt {d}",
         "turn out {d}", "flip {d} off", "flip off {d}", "toggle {d} off", "leave {d} off", "keep {d} off", "have {d} (off|turned off|switched off)", "turn {d} to off", "switch {d} to off", "unplug {d}",
         "take {d} off", "put {d} out", "put out {d}", "pull the plug on {d}", "finish {d}",
-        "~put {d} to off", "~get {d} turned off", "~bring {d} to a stop", "~let {d} go off", "~stop {d} from running",
+        "{w} {d} off", "{w} off {d}", "{w} out {d}", "~put {d} to off", "~get {d} turned off", "~bring {d} to a stop", "~let {d} go off", "~stop {d} from running",
         "!douse {d}", "!extinguish {d}", "!snuff out {d}", "!quit {d}", "!flick {d} off",
     ],
     "open": [
         "open {d}", "open {d}", "open {d}", "open up {d}", "open {d} up", "open {d} (all the way|completely|fully|wide)", "fully open {d}", "raise {d}", "lift {d} [up]", "get {d} open", "pull {d} up", "pull up {d}",
         "pull open {d}", "pull {d} open", "move {d} up", "roll {d} up", "roll up {d}", "roll {d} open", "put {d} up", "leave {d} open", "keep {d} open", "draw {d} open", "slide {d} open", "slide open {d}", "swing {d} open",
         "set {d} to open", "have {d} open", "let {d} up", "wind up {d}", "retract {d}", "unroll {d}", "drive {d} up", "bring {d} up", "push {d} open",
-        "~have {d} opened up", "~get {d} (up|opened)", "~move {d} to open", "~slide {d} up",
+        "{w} {d} open", "{w} open {d}", "{w} {d} up", "~have {d} opened up", "~get {d} (up|opened)", "~move {d} to open", "~slide {d} up",
         "!unfurl {d}", "!hoist {d}", "!part {d}", "!crank {d} open",
     ],
     "close": [
         "close {d}", "close {d}", "close {d}", "close up {d}", "close {d} up", "close {d} (all the way|completely|fully)", "fully close {d}", "shut {d}", "shut {d} (all the way|completely|tight)", "lower {d}", "get {d} (closed|shut)",
         "pull {d} (down|closed|shut)", "pull down {d}", "move {d} down", "roll {d} down", "roll down {d}", "put {d} down", "let {d} down", "let down {d}", "leave {d} (closed|shut)", "keep {d} (closed|shut)",
         "draw {d}", "draw {d} (closed|shut)", "slide {d} (shut|closed)", "set {d} to closed", "have {d} (closed|shut)", "bring {d} down", "drive {d} down", "drop {d}", "wind down {d}", "push {d} (closed|shut)", "swing {d} shut",
-        "~have {d} closed up", "~get {d} down", "~move {d} to closed", "~slide {d} down",
+        "{w} {d} (shut|closed)", "{w} {d} down", "~have {d} closed up", "~get {d} down", "~move {d} to closed", "~slide {d} down",
         "!seal {d}", "!furl {d}", "!yank {d} down",
     ],
     "lock": [
         "lock {d}", "lock {d}", "lock {d}", "lock up {d}", "lock {d} up", "secure {d}", "get {d} locked", "put the lock on {d}", "leave {d} locked", "keep {d} locked", "set {d} to locked", "have {d} locked",
-        "double lock {d}", "make {d} secure", "turn the key in {d}", "bar {d}", "~have {d} secured", "~get {d} secured", "~put {d} in lock", "!bolt {d}", "!latch {d}",
+        "double lock {d}", "make {d} secure", "turn the key in {d}", "bar {d}", "{w} {d} locked", "~have {d} secured", "~get {d} secured", "~put {d} in lock", "!bolt {d}", "!latch {d}",
     ],
     "unlock": [
         "unlock {d}", "unlock {d}", "unlock {d}", "unlock {d} up", "release {d}", "get {d} unlocked", "take the lock off {d}", "leave {d} unlocked", "keep {d} unlocked", "set {d} to unlocked", "have {d} unlocked",
@@ -62,32 +63,32 @@ VERB = {
         "turn {d} [{q}] (up|down) to {p}", "turn (up|down) {d} to {p}", "turn {d} to {p}", "turn the {q} of {d} (up|down|) to {p}", "put {d} (at|to|on) {p}", "put the {q} of {d} (at|to) {p}", "adjust {d} [{q}] to {p}", "adjust the {q} of {d} to {p}",
         "make {d} {p}", "make the {q} of {d} {p}", "move {d} to {p}", "bring {d} [{q}] (up|down|) to {p}", "take {d} (up|down|) to {p}", "get {d} to {p}", "run {d} at {p}", "keep {d} at {p}", "leave {d} at {p}", "have {d} at {p}", "switch {d} to {p}",
         "turn on {d} (at|to) {p}", "turn {d} on (at|to) {p}", "dial {d} (up|down|) to {p}", "bump {d} (up|down|) to {p}", "limit {d} to {p}", "regulate {d} to {p}", "tune {d} to {p}", "give {d} {p} [{q}]", "let {d} run at {p}",
-        "~change {d} to {p} {q}", "~have the {q} of {d} at {p}", "~move the {q} of {d} to {p}", "~get the {q} of {d} to {p}", "~bring the {q} of {d} to {p}",
+        "{w} {d} [{q}] (up|down|) to {p}", "{w} {d} (at|to) {p}", "{w} the {q} of {d} to {p}", "~change {d} to {p} {q}", "~have the {q} of {d} at {p}", "~move the {q} of {d} to {p}", "~get the {q} of {d} to {p}", "~bring the {q} of {d} to {p}",
         "!crank {d} (up|down) to {p}", "!fade {d} to {p}", "!shove {d} to {p}",
     ],
     "set_temperature": [
         "set {d} to {t}", "set {d} to {t}", "set {d} at {t}", "set the (temperature|temp) (of|on|in|for) {d} to {t}", "set {d} (temperature|temp) to {t}", "set {t} on {d}", "change {d} to {t}", "change the temperature (of|on|for) {d} to {t}",
         "heat {d} [up] to {t}", "cool {d} [down] to {t}", "warm {d} [up] to {t}", "put {d} (at|to|on) {t}", "make {d} {t}", "make it {t} on {d}", "turn {d} (up|down|) to {t}", "turn (up|down) {d} to {t}", "(raise|lower|increase|decrease|drop|reduce) {d} to {t}",
         "(raise|lower|increase|decrease|reduce) the temperature (of|on|for) {d} to {t}", "adjust {d} to {t}", "adjust the temperature (of|on|for) {d} to {t}", "keep {d} at {t}", "run {d} at {t}", "bring {d} (up|down|) to {t}", "get {d} to {t}",
-        "have {d} at {t}", "bump {d} (up|down|) to {t}", "dial {d} to {t}", "hold {d} at {t}", "leave {d} (at|on) {t}", "regulate {d} to {t}", "~set a temperature of {t} on {d}", "~bring the temperature of {d} to {t}", "~turn the temperature of {d} to {t}",
+        "have {d} at {t}", "bump {d} (up|down|) to {t}", "dial {d} to {t}", "hold {d} at {t}", "leave {d} (at|on) {t}", "regulate {d} to {t}", "{w} {d} (up|down|) to {t}", "~set a temperature of {t} on {d}", "~bring the temperature of {d} to {t}", "~turn the temperature of {d} to {t}",
         "!chill {d} to {t}", "!crank {d} to {t}",
     ],
     "list_add": [
         "add {i} to {l}", "add {i} to {l}", "put {i} (on|onto|in|into|to) {l}", "append {i} to {l}", "write {i} (on|onto|in|down on) {l}", "write down {i} on {l}", "add {i} (on|onto|in) {l}", "include {i} (in|on) {l}", "get {i} on {l}", "save {i} to {l}",
         "note [down] {i} on {l}", "stick {i} on {l}", "place {i} on {l}", "enter {i} (in|on|into) {l}", "have {i} on {l}", "insert {i} (in|into) {l}", "add to {l} {i}", "put down {i} (on|for) {l}", "remember {i} for {l}", "record {i} on {l}", "list {i} on {l}",
-        "~get {i} added to {l}", "~put {i} down on {l}", "~save {i} on {l}", "!jot {i} down on {l}", "!chuck {i} on {l}",
+        "{w} {i} (on|onto|into|to) {l}", "{w} {i} down on {l}", "{w} down {i} on {l}", "~get {i} added to {l}", "~put {i} down on {l}", "~save {i} on {l}", "!jot {i} down on {l}", "!chuck {i} on {l}",
     ],
     "list_remove": [
         "remove {i} from {l}", "remove {i} from {l}", "take {i} off [of] {l}", "take {i} from {l}", "take off {i} from {l}", "delete {i} from {l}", "drop {i} from {l}", "get rid of {i} on {l}", "erase {i} from {l}", "clear {i} from {l}", "get {i} off {l}",
-        "pull {i} off {l}", "cancel {i} on {l}", "throw {i} off {l}", "kick {i} off {l}", "wipe {i} from {l}", "~have {i} removed from {l}", "~get {i} out of {l}", "!scratch {i} from {l}", "!strike {i} from {l}",
+        "pull {i} off {l}", "cancel {i} on {l}", "throw {i} off {l}", "kick {i} off {l}", "wipe {i} from {l}", "{w} {i} (off|from) {l}", "{w} {i} out of {l}", "~have {i} removed from {l}", "~get {i} out of {l}", "!scratch {i} from {l}", "!strike {i} from {l}",
     ],
     "list_complete": [
         "complete {i} on {l}", "tick off {i} (on|from) {l}", "tick {i} off (on|from|of|) {l}", "check off {i} (on|from) {l}", "check {i} off (on|from|) {l}", "mark {i} [as] (done|complete|completed|finished|bought|ticked) on {l}", "cross off {i} (on|from) {l}",
-        "cross {i} off {l}", "finish {i} on {l}", "set {i} to done on {l}", "tick {i} on {l}", "close {i} on {l}", "~mark {i} off on {l}", "~have {i} ticked off on {l}",
+        "cross {i} off {l}", "finish {i} on {l}", "set {i} to done on {l}", "tick {i} on {l}", "close {i} on {l}", "{w} {i} [as] done on {l}", "~mark {i} off on {l}", "~have {i} ticked off on {l}",
     ],
     "list_read": [
         "read {l}", "read [out] {l} [to me]", "read me {l}", "read {l} out [loud]", "show [me] {l}", "tell me what is on {l}", "tell me what's on {l}", "check {l}", "go through {l} with me", "give me {l}", "list everything on {l}", "list {l}", "tell me what {l} says", "open {l} for me",
-        "read back {l}", "say what is on {l}", "get {l}", "print {l}", "~read everything on {l}", "~show me what is on {l}", "~tell me everything on {l}", "!recite {l}", "!enumerate {l}",
+        "read back {l}", "say what is on {l}", "get {l}", "print {l}", "{w} me {l}", "{w} what is on {l}", "{w} everything on {l}", "~read everything on {l}", "~show me what is on {l}", "~tell me everything on {l}", "!recite {l}", "!enumerate {l}",
     ],
 }  # fmt: skip
 
@@ -183,13 +184,13 @@ ASK = {
         "tell me the (state|status|value) of {d}", "tell me about {d}", "do you know (if|whether) {d} is {s}", "did (i|we|somebody) leave {d} {s}", "have i left {d} {s}", "what does {d} (say|show|read)", "show me {d}", "show the (state|status) of {d}", "get [me] the (state|status|value) of {d}", "read {d}", "has {d} been {s}", "was {d} left {s}",
         "give me the (state|status|value|reading) of {d}", "what (value|level|state) does {d} have", "i want to know (if|whether) {d} is {s}", "{d} state", "{d} status", "{d} {s} or not", "{d} value", "look (at|up) {d}", "see if {d} is {s}", "can you see (if|whether) {d} is {s}", "could you check {d}", "i wonder (if|whether) {d} is {s}",
         "are you sure {d} is {s}", "is it true that {d} is {s}", "what about {d}", "query {d}", "how (warm|cold|humid|full|high|much|low|loud|bright|far open|fast) is {d}", "please confirm that {d} is {s}", "any news from {d}", "in what state is {d}", "did {d} get {s}", "do we have {d} {s}", "has someone left {d} {s}",
-        "~has {d} been left {s}", "~can you check whether {d} is {s}", "~i want to know the state of {d}", "~what state is {d} in", "~show me whether {d} is {s}", "~can you tell me the value of {d}", "~i wonder what {d} says", "!inspect {d}", "!verify that {d} is {s}",
+        "{w} (if|whether) {d} is {s}", "{w} the (state|status) of {d}", "~has {d} been left {s}", "~can you check whether {d} is {s}", "~i want to know the state of {d}", "~what state is {d} in", "~show me whether {d} is {s}", "~can you tell me the value of {d}", "~i wonder what {d} says", "!inspect {d}", "!verify that {d} is {s}",
     ],
     "group": [
         "which {k} are [still|currently] {s}{ia}", "which of the {k} are {s}{ia}", "are (any|the|all|all the|all of the|any of the|my|any of my) {k} [still] {s}{ia}", "is any {k1} {s}{ia}", "is every {k1} {s}{ia}", "is there any {k1} {s}{ia}", "what is the (state|status) of the {k}{ia}", "how many {k} are {s}{ia}",
         "how many of the {k} are {s}{ia}", "are there any {k} {s}{ia}", "tell me (if|whether) (any|the|there are any) {k} are {s}{ia}", "what {k} are {s}{ia}", "do (i|we) have any {k} {s}{ia}", "check the {k}{ia}", "check (if|whether) any {k} are {s}{ia}", "show me the {k}{ia}", "list the {k} that are {s}{ia}", "list all {k} {s}{ia}",
         "did (i|we) leave (any|the) {k} {s}{ia}", "have i left any {k} {s}{ia}", "were any {k} left {s}{ia}", "has somebody left the {k} {s}{ia}", "are (all|any) {k}{ia} {s}", "which {k}{ia} are {s}", "is (a|some|the) {k1} {s}{ia}", "how are the {k}{ia}", "what about the {k}{ia}", "give me the status of all {k}{ia}", "is everything {s}{ia} with the {k}",
-        "i want to know which {k} are {s}{ia}", "see if any {k} are {s}{ia}", "any {k} {s}{ia}", "~did we forget any {k} {s}{ia}", "~do you know which {k} are {s}{ia}", "~tell me which {k} are {s}{ia}", "~can you check the {k}{ia}", "!inspect the {k}{ia}",
+        "i want to know which {k} are {s}{ia}", "see if any {k} are {s}{ia}", "any {k} {s}{ia}", "{w} (if|whether) any {k} are {s}{ia}", "{w} which {k} are {s}{ia}", "~did we forget any {k} {s}{ia}", "~do you know which {k} are {s}{ia}", "~tell me which {k} are {s}{ia}", "~can you check the {k}{ia}", "!inspect the {k}{ia}",
     ],
 }  # fmt: skip
 # Sensors asked by what they measure. {a}: " in the kitchen".

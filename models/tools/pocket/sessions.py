@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from random import Random
 
-from .commands import conversation, draw_turn
+from .commands import PRACTISED, conversation, draw_turn
 from .homes import Home, make_home
 from .invented import Toolset, invented_turn, make_toolset, some_shipped
 from .prompt import INSTRUCTIONS, Turn, declaration, shipped_tools, system_turn
@@ -59,12 +59,12 @@ def training_session(rng: Random, talks: int, invented_share: float, size: tuple
     drawn = []
     for _ in range(talks):
         length = rng.choice((2, 2, 3)) if rng.random() < 0.1 else 1
-        drawn.append(conversation(speaker, length))
+        drawn.append(conversation(speaker, length, PRACTISED))
     return Session(speaker.home, list(shipped_tools()), instructions, drawn)
 
 
 def draw_turns(speaker: Speaker, toolset: Toolset, count: int) -> list[Turn]:
-    return [draw_turn(speaker, tools=toolset.names()) for _ in range(count)]
+    return [draw_turn(speaker, tools=toolset.names(), shares=PRACTISED) for _ in range(count)]
 
 
 def mixed_talks(rng: Random, speaker: Speaker, toolset: Toolset, count: int) -> list[list[Turn]]:
@@ -84,6 +84,6 @@ def mixed_talks(rng: Random, speaker: Speaker, toolset: Toolset, count: int) -> 
 def shipped_turn(speaker: Speaker, toolset: Toolset) -> Turn:
     """A shipped command beside invented tools: no wishes for missing tools, which an invented one might grant."""
     while True:
-        turn = draw_turn(speaker, tools=toolset.names())
+        turn = draw_turn(speaker, tools=toolset.names(), shares=PRACTISED)
         if turn.sort not in ("no_tool", "chat"):
             return turn

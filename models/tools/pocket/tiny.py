@@ -22,8 +22,13 @@ SEED = 20261124
 MERGES = 64
 SIZES = {"hidden": 32, "inter": 16, "pattern": "SFSF", "kv_shared": 2, "heads": 2, "head_dim": 8, "global_head_dim": 16}
 SIZES |= {"ple": 8, "window": 16}
+VERBS = ("turn on", "turn off", "open", "close up", "what is the state of", "dim", "lock", "please read me")
+THINGS = ("lamp", "kitchen light", "front door", "blinds in the study", "shopping list", "old fan", "radio", "hall heater")
 SAID = ("on", "lights off", "turn on the kitchen light", "is the front door locked?", "close the blinds halfway")
 SAID += ("add milk to the list", "set the hall to 21 degrees and open the window", "read the list to me")
+SAID += tuple(f"{verb} the {thing}" for verb in VERBS for thing in THINGS)
+CASES = 56
+"""Golden prompts; a few more are there for those that end in a tie."""
 LOUD = 2.0
 """Start of the post-norm weights: quiet layers would leave a tied head repeating the last token for ever."""
 TOOLS = Path(__file__).parent / "tools.json"
@@ -66,7 +71,7 @@ def run(args: argparse.Namespace) -> None:
         checkpoint(scratch)
         shutil.rmtree(args.out / "onnx", ignore_errors=True)
         export.export(scratch, args.out)
-        golden.write(scratch, args.out / "golden.json", prompts(scratch), len(SAID))
+        golden.write(scratch, args.out / "golden.json", prompts(scratch), CASES)
     quantize.quantize(args.out, layout.Q4F16 if args.half else layout.Q4)
     if args.half:
         layout.remove_variant(args.out, layout.FP32)
