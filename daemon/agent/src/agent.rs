@@ -311,7 +311,7 @@ impl Agent {
         turn.timings.add(&generated.timings);
         let written = serde_json::to_string(&generated.writing).unwrap_or_default();
         audit(at, AuditKind::Written { turn: id, text: written }, out);
-        let malformed = turn.take_up(generated.writing, generated.tokens);
+        let malformed = turn.take_up(generated.writing, generated.tokens, generated.tokenizer);
         match malformed {
             Some(reason) if turn.todo.is_empty() => {
                 let message = format!("the model wrote a call that is none: {reason}");

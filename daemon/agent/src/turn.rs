@@ -1,7 +1,8 @@
 //! What one turn remembers between steps.
 
 use hob_events::{
-    CallId, Command, Message, Outcome, Part, Receipt, Timings, ToolCall, TurnId, UnixMs, Writing, WrittenCall,
+    CallId, Command, Message, Outcome, Part, Receipt, Timings, TokenizerId, ToolCall, TurnId, UnixMs, Writing,
+    WrittenCall,
 };
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -119,7 +120,12 @@ impl Turn {
     }
 
     /// Takes up what the model wrote: words are kept, calls wait to be looked at. Says what was malformed, if anything.
-    pub(crate) fn take_up(&mut self, writing: Vec<Writing>, tokens: Vec<u32>) -> Option<String> {
+    pub(crate) fn take_up(
+        &mut self,
+        writing: Vec<Writing>,
+        tokens: Vec<u32>,
+        tokenizer: TokenizerId,
+    ) -> Option<String> {
         let mut malformed = None;
         let tainted = self.is_tainted();
         for piece in &writing {
@@ -129,7 +135,7 @@ impl Turn {
                 Writing::Malformed { reason, .. } => malformed = Some(reason.clone()),
             }
         }
-        self.push_part(Part::Written { writing, tokens });
+        self.push_part(Part::Written { writing, tokens, tokenizer });
         malformed
     }
 

@@ -22,6 +22,11 @@ pub enum Message {
     },
 }
 
+/// Which tokenizer: the beginning of a hash over all that its ids stand for. Zero is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenizerId(pub u64);
+
 /// A part of a model turn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "part", rename_all = "snake_case")]
@@ -31,8 +36,11 @@ pub enum Part {
     Written {
         /// What it means.
         writing: Vec<Writing>,
-        /// The tokens, the stop token among them when it stays in the context. Empty when another model wrote it.
+        /// The tokens, the stop token among them when it stays in the context.
         tokens: Vec<u32>,
+        /// Whose tokens they are. To another tokenizer they mean something else, and it spells the meaning anew.
+        #[serde(default)]
+        tokenizer: TokenizerId,
     },
     /// What a tool answered to a call before.
     Response {
@@ -157,6 +165,8 @@ pub struct Generated {
     pub writing: Vec<Writing>,
     /// Its token ids.
     pub tokens: Vec<u32>,
+    /// Whose ids they are.
+    pub tokenizer: TokenizerId,
     /// Why it ended.
     pub stop: StopReason,
     /// What it took.

@@ -19,7 +19,7 @@ pub mod unfinished;
 pub use command::{Ask, Command, CommandDraft, CommandLimits, MalformedCommand, Source, parse_command};
 pub use conversation::{
     Allowed, GenerateFailure, GenerateOrder, Generated, Message, ModelTimings, Part, Priority, Prompt, StopReason,
-    Writing,
+    TokenizerId, Writing,
 };
 pub use device::{Area, Delivery, Device, DeviceAction, DeviceKind, DeviceState, Inventory, same_name};
 pub use event::{Event, EventKind};

@@ -113,7 +113,10 @@ impl Front {
         let mut words = Words::default();
         let words = tokens.iter().map(|id| words.push(&self.vocabulary, self.format.markers(), *id)).collect();
         let timings = ModelTimings { from_memo: true, ..ModelTimings::default() };
-        Some(Recalled { generated: Generated { writing, tokens, stop, timings }, words })
+        Some(Recalled {
+            generated: Generated { writing, tokens, tokenizer: self.vocabulary.tokenizer_id(), stop, timings },
+            words,
+        })
     }
 
     /// Keeps what a generation wrote that came to its own end.

@@ -255,6 +255,7 @@ impl LanguageModel for Gemma {
                 Ok(Progress::Ended(Generated {
                     writing: front.read(written, sureness, &order.prompt.offer),
                     tokens: written.to_vec(),
+                    tokenizer: front.vocabulary.tokenizer_id(),
                     stop,
                     timings: generation.timings(),
                 }))

@@ -10,8 +10,8 @@
 use hob_agent::{Agent, AgentSettings, Decisions, Effect, Input, Rules, Step};
 use hob_events::{
     Ask, Command, CommandId, Confidence, ConversationId, Device, DeviceKind, Effects, Event, EventKind, Generated,
-    Inventory, ModelTimings, Offer, Outcome, PluginName, Receipt, Replies, Risk, Source, StopReason, ToolCall,
-    ToolName, ToolSpec, Trust, TurnId, UnixMs, Writing, WrittenCall,
+    Inventory, ModelTimings, Offer, Outcome, PluginName, Receipt, Replies, Risk, Source, StopReason, TokenizerId,
+    ToolCall, ToolName, ToolSpec, Trust, TurnId, UnixMs, Writing, WrittenCall,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -109,7 +109,13 @@ pub fn generated(at: u64, turn: u64, writing: Vec<Writing>) -> Step {
     } else {
         StopReason::EndOfTurn
     };
-    let result = Ok(Generated { writing, tokens: vec![1, 2], stop, timings: ModelTimings::default() });
+    let result = Ok(Generated {
+        writing,
+        tokens: vec![1, 2],
+        tokenizer: TokenizerId(1),
+        stop,
+        timings: ModelTimings::default(),
+    });
     Step { at: UnixMs(at), input: Input::Generated { turn: TurnId(turn), result } }
 }
 

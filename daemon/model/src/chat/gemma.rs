@@ -95,7 +95,7 @@ impl Gemma4 {
         let mut rest = parts;
         while let Some((part, after)) = rest.split_first() {
             match part {
-                Part::Written { tokens, .. } if !tokens.is_empty() => {
+                Part::Written { tokens, tokenizer, .. } if *tokenizer == self.vocabulary.tokenizer_id() => {
                     self.append(&mut ids, tokens);
                     rest = after;
                 }

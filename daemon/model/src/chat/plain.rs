@@ -24,7 +24,9 @@ impl Plain {
 
     fn part(&self, part: &Part, ids: &mut Vec<u32>) {
         match part {
-            Part::Written { tokens, .. } if !tokens.is_empty() => ids.extend(tokens),
+            Part::Written { tokens, tokenizer, .. } if *tokenizer == self.vocabulary.tokenizer_id() => {
+                ids.extend(tokens);
+            }
             Part::Written { writing, .. } => {
                 ids.extend(writing.iter().flat_map(|writing| self.harmless_ids(&shown(writing))));
             }

@@ -2,7 +2,7 @@
 
 use super::fixture::{gemma, house, offer, shown, tool, vocabulary};
 use super::*;
-use hob_events::{Message, Offer, Part, ToolName, WrittenCall};
+use hob_events::{Message, Offer, Part, TokenizerId, ToolName, WrittenCall};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, LazyLock};
@@ -20,7 +20,7 @@ fn user(text: &str) -> Message {
 /// A stretch as the model would have generated it.
 fn written(format: &Gemma4, text: &str) -> Part {
     let tokens = format.vocabulary().ids(text);
-    Part::Written { writing: format.parse(&tokens, &[]), tokens }
+    Part::Written { writing: format.parse(&tokens, &[]), tokens, tokenizer: format.vocabulary().tokenizer_id() }
 }
 
 fn response(tool: &str, value: Value) -> Part {
@@ -154,7 +154,7 @@ fn a_turn_that_another_model_wrote_is_rendered_from_its_meaning() {
         args: json!({"device": "big lamp"}).as_object().unwrap().clone(),
         confidence: Confidence::CERTAIN,
     };
-    let meaning = |writing| Part::Written { writing, tokens: Vec::new() };
+    let meaning = |writing| Part::Written { writing, tokens: vec![7, 7, 7], tokenizer: TokenizerId(7) };
     let foreign = vec![
         meaning(vec![Writing::Call(call)]),
         response("turn_on", json!({"ok": true})),

@@ -1,5 +1,7 @@
 //! The tokenizer as hob uses it: text to ids, ids to the very bytes they stand for, and text made harmless.
 
+use hob_events::TokenizerId;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
@@ -33,6 +35,7 @@ pub struct Vocabulary {
     bytes: Vec<Vec<u8>>,
     /// Control tokens, sorted by id.
     control: Vec<(u32, String)>,
+    id: TokenizerId,
 }
 
 impl Vocabulary {
@@ -44,6 +47,12 @@ impl Vocabulary {
         let tokenizer = Tokenizer::from_file(path)
             .map_err(|error| VocabularyUnreadable::File { path: path.to_owned(), message: error.to_string() })?;
         Self::new(tokenizer)
+    }
+
+    /// Which tokenizer it is: two of the same id mean the same by every token.
+    #[must_use]
+    pub fn tokenizer_id(&self) -> TokenizerId {
+        self.id
     }
 
     /// Takes a tokenizer that was read already.
@@ -62,14 +71,15 @@ impl Vocabulary {
             .collect();
         control.sort_unstable();
         let size = tokenizer.get_vocab(true).values().max().map_or(0, |highest| highest + 1);
-        let bytes = (0..size)
+        let bytes: Vec<Vec<u8>> = (0..size)
             .map(|id| match added.get(&id) {
                 Some(token) if is_control(&token.content, token.special) => Vec::new(),
                 Some(token) => token.content.clone().into_bytes(),
                 None => tokenizer.id_to_token(id).map(|token| spelling.bytes(&token)).unwrap_or_default(),
             })
             .collect();
-        Ok(Self { tokenizer, bytes, control })
+        let id = identity(&bytes, &control);
+        Ok(Self { tokenizer, bytes, control, id })
     }
 
     /// How many ids there are, gaps included.
@@ -141,6 +151,17 @@ impl Vocabulary {
             }
         }
     }
+}
+
+/// Over every token's bytes and every control token's name, each with its length in front.
+fn identity(bytes: &[Vec<u8>], control: &[(u32, String)]) -> TokenizerId {
+    let mut hash = Sha256::new();
+    for field in bytes.iter().map(Vec::as_slice).chain(control.iter().map(|(_, name)| name.as_bytes())) {
+        hash.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_le_bytes());
+        hash.update(field);
+    }
+    let sum = hash.finalize();
+    TokenizerId(sum.first_chunk().map_or(0, |first| u64::from_le_bytes(*first)))
 }
 
 /// How a tokenizer spells bytes in the names of its tokens.

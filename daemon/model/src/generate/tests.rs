@@ -214,7 +214,11 @@ fn a_conversation_goes_on_from_its_own_tokens() {
     let first = GenerateOrder { conversation, ..order("is it on?") };
     let generated = generate(&mut model, &first).unwrap();
     let mut next = first;
-    let part = hob_events::Part::Written { writing: generated.writing, tokens: generated.tokens.clone() };
+    let part = hob_events::Part::Written {
+        writing: generated.writing,
+        tokens: generated.tokens.clone(),
+        tokenizer: generated.tokenizer,
+    };
     next.prompt.messages.push(Message::Model { parts: vec![part] });
     next.prompt.messages.push(Message::User { text: "and now?".to_owned() });
     let timings = generate(&mut model, &next).unwrap().timings;

@@ -1,6 +1,6 @@
 use super::*;
 use crate::scripted::{Scripted, ScriptedModel};
-use hob_events::{Allowed, ModelTimings, StopReason, Writing};
+use hob_events::{Allowed, ModelTimings, StopReason, TokenizerId, Writing};
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -20,6 +20,7 @@ fn says(text: &str) -> Generated {
     Generated {
         writing: vec![Writing::Text { text: text.to_owned() }],
         tokens: vec![1],
+        tokenizer: TokenizerId(1),
         stop: StopReason::EndOfTurn,
         timings: ModelTimings::default(),
     }
