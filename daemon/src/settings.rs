@@ -84,7 +84,7 @@ impl Default for Node {
 pub struct Model {
     /// A folder of the published layout.
     pub folder: PathBuf,
-    /// `fp32`, `fp16`, `q4`, `q4f16` or `quantized`; empty for the first that is there.
+    /// `fp32`, `fp16`, `quantized`, `q4`, `q4f16` or `q2f16`; empty for the first that is there.
     pub variant: String,
     /// Most tokens of prompt and answer together.
     pub context_tokens: usize,

@@ -18,6 +18,8 @@ use std::str::FromStr;
 /// How a model's numbers are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Variant {
+    /// 2-bit layers whose weights were trained for it, half precision between them.
+    Q2f16,
     /// 4-bit weights, half precision between them.
     Q4f16,
     /// 4-bit weights, single precision between them.
@@ -32,12 +34,13 @@ pub enum Variant {
 
 impl Variant {
     /// The order in which they are looked for when the settings name none: smallest first.
-    pub const PREFERENCE: [Self; 5] = [Self::Q4f16, Self::Q4, Self::Quantized, Self::Fp16, Self::Fp32];
+    pub const PREFERENCE: [Self; 6] = [Self::Q2f16, Self::Q4f16, Self::Q4, Self::Quantized, Self::Fp16, Self::Fp32];
 
     /// The name in settings.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
+            Self::Q2f16 => "q2f16",
             Self::Q4f16 => "q4f16",
             Self::Q4 => "q4",
             Self::Quantized => "quantized",
@@ -50,7 +53,7 @@ impl Variant {
     fn suffix(self) -> String {
         match self {
             Self::Fp32 => String::new(),
-            Self::Q4f16 | Self::Q4 | Self::Quantized | Self::Fp16 => format!("_{}", self.name()),
+            Self::Q2f16 | Self::Q4f16 | Self::Q4 | Self::Quantized | Self::Fp16 => format!("_{}", self.name()),
         }
     }
 }
@@ -63,7 +66,7 @@ impl fmt::Display for Variant {
 
 /// A variant that hob does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("there is no variant '{0}': use q4f16, q4, quantized, fp16 or fp32, or leave it empty")]
+#[error("there is no variant '{0}': use q2f16, q4f16, q4, quantized, fp16 or fp32, or leave it empty")]
 pub struct UnknownVariant(pub String);
 
 impl FromStr for Variant {
