@@ -379,7 +379,10 @@ impl Connection {
                         self.note_acknowledged(&ack);
                     }
                     Ok(Event::Incoming(_) | Event::Outgoing(_)) => {}
-                    Err(_) => return,
+                    Err(error) => {
+                        tracing::warn!(%error, "lost the broker before hob could say that it stopped");
+                        return;
+                    }
                 }
             }
             if self.shared.client().try_disconnect().is_ok() {
