@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket install uninstall
+.PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket model-standins test-parity install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -75,6 +75,16 @@ bench: ## measure: grammars and masks, the memo, then a whole command from the b
 eval-pocket: ## score the shipped model on homes and commands that it was not trained on
 	@$(SETUP) rust packages wasm onnxruntime
 	scripts/eval-pocket.sh
+
+model-standins: ## make miniatures of Gemma 4 E2B and E4B in the published graph form, into target/standins
+	@$(SETUP) packages
+	scripts/model-standins.sh
+
+# The stand-ins are not made on the way: whoever asks for proof is told when there is none.
+test-parity: ## hold the decoder to PyTorch, token by token, on the stand-ins (make model-standins first)
+	@$(SETUP) rust packages onnxruntime
+	cargo build --quiet --locked -p e2e --bin parity
+	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/debug/parity target/standins
 
 # Writes to the machine only below DESTDIR. What the owner may have changed is kept.
 install: ## install binary, library, model, plugins, settings and units (DESTDIR, PREFIX)

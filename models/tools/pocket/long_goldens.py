@@ -62,7 +62,7 @@ def case(said: str, ids: list[int], tokens: np.ndarray, logits: np.ndarray) -> d
         "prompt": ids,
         "tokens": tokens.tolist(),
         "first": [[int(token), round(float(logits[0, token]), 4)] for token in best],
-        "logits": [round(float(logit), 4) for logit in chosen],
+        "logits": [round(float(logit), 6) for logit in chosen],
     }
 
 

@@ -3,16 +3,14 @@
 
 use crate::golden::{Case, greedy, read};
 use crate::{fixture, runtime};
-use hob_model::{Decoder, Gemma, ModelFolder, ModelSettings, Needs, OrtDecoder, Slot, Variant};
+use hob_model::{Gemma, ModelFolder, ModelSettings, Needs, OrtDecoder, Slot, Variant};
 use hob_onnx::{Element, SessionSettings};
 
 const CONTEXT: usize = 128;
 
 /// A variant, its caches, and what it should write. Half precision is off by this in some logit.
-const VARIANTS: [(Variant, Element, &str, f32); 2] = [
-    (Variant::Q4, Element::F32, "golden_q4.json", 1e-3),
-    (Variant::Q4f16, Element::F16, "golden_q4f16.json", 0.03),
-];
+const VARIANTS: [(Variant, Element, &str, f32); 2] =
+    [(Variant::Q4, Element::F32, "golden_q4.json", 1e-3), (Variant::Q4f16, Element::F16, "golden_q4f16.json", 0.03)];
 
 fn folder(variant: Variant) -> ModelFolder {
     ModelFolder::open(&fixture("published"), Some(variant)).unwrap()

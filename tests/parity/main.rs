@@ -1,0 +1,69 @@
+//! Holds the daemon's decoder to PyTorch on stand-ins for Gemma 4 E2B and E4B: `make test-parity`.
+//!
+//! `python -m pocket standins` makes random miniatures of both in two graph forms, one of them the published one, and in
+//! every variant; with each lies what Transformers writes with the same weights. Every one is opened as the daemon opens a
+//! model, and led along those tokens: prompt in one piece, in small pieces, token by token. A token that differs, logits
+//! that are too far off, or a stand-in that is not there, are failures.
+
+mod golden;
+mod stand_in;
+
+use anyhow::{Context, bail};
+use hob_model::Variant;
+use hob_onnx::Runtime;
+use stand_in::{Agreement, StandIn};
+use std::io::Write;
+use std::path::Path;
+
+const MODELS: [&str; 2] = ["e2b", "e4b"];
+
+/// The forms, and the variants that each has.
+const FORMS: [(&str, &[Variant]); 2] = [
+    ("published", &[Variant::Fp32, Variant::Fp16, Variant::Quantized, Variant::Q4, Variant::Q4f16]),
+    ("unfused", &[Variant::Fp32, Variant::Quantized, Variant::Q4, Variant::Q4f16]),
+];
+
+/// How far a logit may be off: by the order of summing in single precision, by a rounding at each node in half precision.
+fn allowed(variant: Variant) -> f32 {
+    match variant {
+        Variant::Fp32 | Variant::Quantized | Variant::Q4 => 1e-3,
+        Variant::Fp16 | Variant::Q4f16 => 0.03,
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let Some(folder) = std::env::args().nth(1) else { bail!("usage: parity FOLDER") };
+    let folder = Path::new(&folder);
+    if !folder.is_dir() {
+        bail!("there are no stand-ins in {}: run make model-standins", folder.display());
+    }
+    let runtime = Runtime::find(None)?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "| stand-in | form | variant | prompts | tokens equal | largest difference of a logit |")?;
+    writeln!(out, "|---|---|---|---|---|---|")?;
+    let (mut different, mut off) = (0, Vec::new());
+    for model in MODELS {
+        for (form, variants) in FORMS {
+            for variant in variants {
+                let path = folder.join(model).join(form);
+                let named = || format!("{model}, {form}, {variant}");
+                let agreement = StandIn::open(&runtime, &path, *variant)
+                    .and_then(|mut stand_in| stand_in.agreement(&mut std::io::stderr()))
+                    .with_context(named)?;
+                let Agreement { prompts, tokens, equal, gap } = agreement;
+                writeln!(out, "| {model} | {form} | {variant} | {prompts} | {equal} of {tokens} | {gap:.1e} |")?;
+                different += tokens - equal;
+                if gap > allowed(*variant) {
+                    off.push(named());
+                }
+            }
+        }
+    }
+    if different > 0 {
+        bail!("{different} tokens are not those of PyTorch");
+    }
+    if !off.is_empty() {
+        bail!("logits are further off than their precision explains: {}", off.join("; "));
+    }
+    Ok(())
+}
