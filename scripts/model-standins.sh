@@ -13,11 +13,12 @@ made_by=$(cd "$tools/pocket" && cat ../requirements.txt "${sources[@]/%/.py}" to
 
 if [ "$(cat "$out/made-by" 2>/dev/null)" = "$made_by" ]; then exit 0; fi
 
-python=${PYTHON:-$tools/.venv/bin/python}
+python=$tools/.venv/bin/python
+[ -z "${PYTHON:-}" ] || python=$(command -v "$PYTHON")
 if ! "$python" -c 'import torch, transformers, onnxruntime' 2>/dev/null; then
     [ -z "${PYTHON:-}" ] || { echo "model-standins: $PYTHON lacks what $tools/requirements.txt names" >&2; exit 1; }
     echo "model-standins: installing the packages of $tools/requirements.txt (once; some minutes, some gigabytes)" >&2
-    python3 -m venv "$tools/.venv"
+    python3 -m venv "$tools/.venv" || { echo "model-standins: install Debian's python3-venv, then call make again" >&2; exit 1; }
     "$python" -m pip install --quiet --disable-pip-version-check -r "$tools/requirements.txt"
 fi
 

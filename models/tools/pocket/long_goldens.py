@@ -1,4 +1,4 @@
-"""Goldens of a stand-in: what Transformers writes after random prompts, long enough that a window slides over all of it.
+"""Goldens of a stand-in: what Transformers writes after random prompts, long enough that a window slides over it.
 
 A file is JSON as `golden` writes it, with one thing more in each case: `logits`, that of each token of `tokens`.
 

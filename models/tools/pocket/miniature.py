@@ -21,7 +21,7 @@ SEED = 20261125
 SHARPNESS = 1.5
 """How far attention is from an even share: on flat attention a wrong window would hardly show."""
 LOUDNESS = 1.0
-"""What each layer adds. Louder ones would make chaos of the roundings of half precision, quieter ones repeat a token."""
+"""What each layer adds. Louder ones make chaos of the roundings of half precision, quieter ones repeat a token."""
 
 
 @dataclass(frozen=True)

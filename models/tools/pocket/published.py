@@ -116,7 +116,7 @@ class Decoder(Writer):
         self.total_count = self.cast(total, np.int32, f"{at}/total")
 
     def masks(self, mask: str) -> dict[str, str]:
-        """What is added to the scores [B,1,S,T] of each kind of layer; the last S of the T columns are the new tokens."""
+        """What is added to the scores [B,1,S,T] of each kind of layer; the last S of T columns are the new tokens."""
         at = "/model/attn_bias"
         total = self.node("Squeeze", [self.total], f"{at}/Squeeze")
         columns = self.node("Range", [self.integer(0), total, self.integer(1)], f"{at}/Range")
@@ -158,7 +158,7 @@ class Decoder(Writer):
         return self.node("Mul", [value, self.constant(f"{path}/factor", factor)], f"{path}/Mul")
 
     def told(self, embeds: str, rows: str) -> str:
-        """What each layer is told of its token once more [B,S,L,P]: rows of the table, and the embedding's own share."""
+        """What each layer is told of its token once more [B,S,L,P]: rows of the table, and the embedding's share."""
         at, config = "/model/per_layer_projection", self.config
         share = self.linear(at, embeds, "model.per_layer_model_projection")
         share = self.times(f"{at}/scale", share, config.hidden_size**-0.5)
@@ -255,7 +255,7 @@ class Decoder(Writer):
         return names
 
     def grouped(self, at: str, inputs: list[str], present: tuple[str, str], heads: int, kv_heads: int) -> str:
-        """Attention of a sliding layer that owns a cache. query [B,S,H·D], key and value [B,S,KVH·D], past [B,KVH,T,D]."""
+        """Attention of a sliding layer with a cache. query [B,S,H·D], key and value [B,S,KVH·D], past [B,KVH,T,D]."""
         path = f"{at}/GroupQueryAttention"
         no_tables_no_positions = ["", "", ""]
         inputs = [*inputs, self.last_places, self.total_count, *no_tables_no_positions, self.biases[FULL]]
@@ -297,7 +297,8 @@ class Decoder(Writer):
     def head(self, hidden: str, keep: str) -> None:
         """The logits of the last `keep` positions; zero keeps all of them."""
         config = self.config
-        hidden = self.norm(f"/model/layers.{config.num_hidden_layers}/final_norm_layernorm", hidden, "model.norm.weight")
+        path = f"/model/layers.{config.num_hidden_layers}/final_norm_layernorm"
+        hidden = self.norm(path, hidden, "model.norm.weight")
         start = self.node("Neg", [keep], "/lm_head/Neg")
         start = self.node("Unsqueeze", [start, self.integers(0)], "/lm_head/Unsqueeze")
         end = self.integers(TO_THE_END)

@@ -4,8 +4,8 @@
 
 Weights are rounded in blocks of 32 along the summed dimension, each block with its own scale and zero point, into
 `MatMulNBits` (products) and `GatherBlockQuantized` (both tables), as the published files have them; scales are of the
-type that the graph computes in. The products carry `accuracy_level` 4, which lets the kernels round activations to 8 bits
-as well: without it in the file they fall back to single precision at half the speed.
+type that the graph computes in. The products carry `accuracy_level` 4, which lets the kernels round activations to 8
+bits as well: without it in the file they fall back to single precision at half the speed.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Stand-ins for Gemma 4 E2B and E4B: random models of their topology in miniature, in every form and variant, with goldens.
+"""Stand-ins for Gemma 4 E2B and E4B: random models of their topology in miniature, in all forms, with goldens.
 
     OUT/<model>/<form>/     a folder of the published layout
     OUT/<model>/<form>/golden<suffix>.json     what Transformers writes with the weights of that variant
 
 Models are `e2b` and `e4b` (see `miniature`), forms are `unfused`, which `export` traces, and `published`, which the
-published files have (see `published`). Quantized products carry no leave to round activations, so that every variant must
-write the very tokens of its golden. The same versions give the same bytes.
+published files have (see `published`). Quantized products carry no leave to round activations, so that every variant
+must write the very tokens of its golden. The same versions give the same bytes.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Make random miniatures of Gemma 4 E2B and E4B, in the traced and in the published form."
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", choices=sorted(miniature.MINIATURES), nargs="*", help="only these")
-    parser.add_argument("--fixture", action="store_true", help="the small one that lies in the repository, and only that")
+    parser.add_argument("--fixture", action="store_true", help="only the small one that lies in the repository")
 
 
 def run(args: argparse.Namespace) -> None:
