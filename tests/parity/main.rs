@@ -27,7 +27,7 @@ const FORMS: [(&str, &[Variant]); 2] = [
 fn allowed(variant: Variant) -> f32 {
     match variant {
         Variant::Fp32 | Variant::Quantized | Variant::Q4 => 1e-3,
-        Variant::Fp16 | Variant::Q4f16 => 0.03,
+        Variant::Fp16 | Variant::Q4f16 | Variant::Q2f16 => 0.03,
     }
 }
 
