@@ -25,8 +25,11 @@ pub use locate::{LIBRARY_VARIABLE, find_library};
 pub use lookup::{Lookup, OpenLookupError};
 pub use memory::usable_memory;
 pub use port::{Dim, Port, Signature};
-pub use provider::{Provider, UnknownProvider};
+pub use provider::{
+    Attached, DeviceKind, Difference, Found, LoadPluginError, ParseWantedError, Provider, ReadProfileError, Share,
+    Standing, TOLERANCE, Trial, TrialError, UnknownProvider, Wanted, find_plugin, try_provider,
+};
 pub use session::{OpenSessionError, RunError, Session};
-pub use settings::SessionSettings;
+pub use settings::{Providers, SessionSettings};
 pub use stop::Stop;
 pub use tensor::{Element, Tensor, TensorError};

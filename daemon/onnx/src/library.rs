@@ -1,7 +1,9 @@
 //! Loading the shared library, once for the life of the process.
 
+use crate::provider::{Plugin, Provider};
 use ort::environment::Environment;
 use ort::logging::LogLevel;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -79,6 +81,8 @@ pub enum OpenLibraryError {
 pub struct Runtime {
     path: Arc<Path>,
     pub(crate) environment: Environment,
+    /// Plugin providers that the environment has taken up.
+    pub(crate) plugins: Arc<Mutex<BTreeMap<Provider, Plugin>>>,
 }
 
 /// ONNX Runtime allows one environment in a process, and dropping it does not make room for another.
@@ -101,7 +105,7 @@ impl Runtime {
             return Err(OpenLibraryError::AnotherIsOpen { path, open: runtime.path.to_path_buf() });
         }
         refuse_truncated(&path)?;
-        let runtime = Self { environment: start(&path)?, path: path.into() };
+        let runtime = Self { environment: start(&path)?, path: path.into(), plugins: Arc::default() };
         *opened = Some(runtime.clone());
         Ok(runtime)
     }
@@ -156,7 +160,7 @@ fn refused(path: &Path, error: &ort::LoadDynamicError) -> OpenLibraryError {
 
 /// The loader maps a cut file without complaint, and the first touch of a missing page kills the process. The section
 /// table of an ELF file stands at its end, so its place tells how long the file has to be.
-fn refuse_truncated(path: &Path) -> Result<(), OpenLibraryError> {
+pub(crate) fn refuse_truncated(path: &Path) -> Result<(), OpenLibraryError> {
     let unreadable = |source| OpenLibraryError::Unreadable { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(unreadable)?;
     let found = file.metadata().map_err(unreadable)?.len();

@@ -2,7 +2,9 @@
 
 use crate::library::Runtime;
 use crate::port::{Port, Signature};
-use crate::provider::Provider;
+use crate::provider::{
+    Attached, ProfileFolder, Provider, RECORD, ReadProfileError, Share, Wanted, attach, read_profile, shares,
+};
 use crate::settings::SessionSettings;
 use crate::stop::Stop;
 use crate::tensor::{Tensor, TensorError};
@@ -50,10 +52,39 @@ pub enum OpenSessionError {
     #[error("the provider '{provider}' cannot be used: {reason}")]
     Provider {
         /// Which.
-        provider: Provider,
-        /// What ONNX Runtime says.
+        provider: Wanted,
+        /// Why, and what to do.
         reason: String,
     },
+    /// The provider that was asked for takes none of the graph's operators.
+    #[error(
+        "the provider '{provider}' takes nothing of {path}; what there is: {}. Take it out of `[model] providers`, or set \
+         `fallback = true` there to go on without it",
+        told(shares)
+    )]
+    TookNothing {
+        /// The graph.
+        path: PathBuf,
+        /// Which provider.
+        provider: Wanted,
+        /// Who took what.
+        shares: Vec<Share>,
+    },
+    /// Operators are left for the processor, and it was not asked for.
+    #[error(
+        "operators of {path} are left for the processor, which `[model] providers` does not name: {}. Add 'cpu' to it, or \
+         set `fallback = true` there",
+        told(shares)
+    )]
+    LeftOver {
+        /// The graph.
+        path: PathBuf,
+        /// Who took what.
+        shares: Vec<Share>,
+    },
+    /// What is needed to watch it run cannot be had.
+    #[error(transparent)]
+    Profile(#[from] ReadProfileError),
     /// Anything else that ONNX Runtime does not like.
     #[error("{path} cannot be opened: {reason}")]
     Other {
@@ -86,6 +117,16 @@ pub enum RunError {
 pub struct Session {
     session: ort::session::Session,
     signature: Signature,
+    attached: Vec<Attached>,
+    shares: Vec<Share>,
+    profile: Option<ProfileFolder>,
+}
+
+/// Where a graph comes from.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    File,
+    Made(&'a [u8]),
 }
 
 impl Session {
@@ -97,9 +138,7 @@ impl Session {
         if !path.is_file() {
             return Err(OpenSessionError::Missing { path: path.to_owned() });
         }
-        let mut builder = prepared(runtime, path, settings)?;
-        let session = builder.commit_from_file(path).map_err(|error| refused(path, error.code(), error.message()))?;
-        Ok(Self::new(session))
+        Self::open_from(runtime, path, Source::File, settings, None)
     }
 
     /// Loads a graph that was made out of the one at `path` and holds all its weights.
@@ -112,16 +151,68 @@ impl Session {
         graph: &[u8],
         settings: &SessionSettings,
     ) -> Result<Self, OpenSessionError> {
-        let mut builder = prepared(runtime, path, settings)?;
-        let session =
-            builder.commit_from_memory(graph).map_err(|error| refused(path, error.code(), error.message()))?;
-        Ok(Self::new(session))
+        Self::open_from(runtime, path, Source::Made(graph), settings, None)
     }
 
-    fn new(session: ort::session::Session) -> Self {
+    /// As [`Session::open_made`], and watched: [`Session::profile`] tells afterwards who ran what.
+    ///
+    /// # Errors
+    /// [`OpenSessionError`], by what has to be done about it.
+    pub(crate) fn open_profiled(
+        runtime: &Runtime,
+        path: &Path,
+        graph: &[u8],
+        settings: &SessionSettings,
+    ) -> Result<Self, OpenSessionError> {
+        Self::open_from(runtime, path, Source::Made(graph), settings, Some(ProfileFolder::new()?))
+    }
+
+    fn open_from(
+        runtime: &Runtime,
+        path: &Path,
+        source: Source<'_>,
+        settings: &SessionSettings,
+        profile: Option<ProfileFolder>,
+    ) -> Result<Self, OpenSessionError> {
+        let other = |error: ort::Error| OpenSessionError::Other { path: path.to_owned(), reason: error.to_string() };
+        let builder = configured(runtime, settings, profile.as_ref()).map_err(other)?;
+        let (mut builder, attached) = with_providers(runtime, builder, settings)?;
+        let committed = match source {
+            Source::File => builder.commit_from_file(path),
+            Source::Made(graph) => builder.commit_from_memory(graph),
+        };
+        let session = committed.map_err(|error| refused(path, error.code(), error.message()))?;
+        // Without another provider the processor has everything.
+        let asked = settings.providers.beside_cpu().next().is_some();
+        let shares = if asked { shares(&session).map_err(other)? } else { Vec::new() };
+        judge(path, settings, &shares)?;
         let inputs = session.inputs().iter().map(Port::new).collect();
         let outputs = session.outputs().iter().map(Port::new).collect();
-        Self { session, signature: Signature { inputs, outputs } }
+        Ok(Self { session, signature: Signature { inputs, outputs }, attached, shares, profile })
+    }
+
+    /// The providers that it has, in order of preference.
+    #[must_use]
+    pub fn attached(&self) -> &[Attached] {
+        &self.attached
+    }
+
+    /// Who took which operators; empty when nothing beside the processor was asked for.
+    #[must_use]
+    pub fn shares(&self) -> &[Share] {
+        &self.shares
+    }
+
+    /// Ends watching, and tells who ran how many nodes of which kind in one of so many runs.
+    ///
+    /// # Errors
+    /// [`ReadProfileError`], [`ReadProfileError::None`] for a session that was not watched.
+    pub(crate) fn profile(&mut self, runs: usize) -> Result<Vec<Share>, ReadProfileError> {
+        let Some(_folder) = self.profile.take() else {
+            return Err(ReadProfileError::None("the session was not watched".to_owned()));
+        };
+        let path = self.session.end_profiling().map_err(|error| ReadProfileError::None(error.to_string()))?;
+        read_profile(Path::new(&path), runs)
     }
 
     /// What goes in and what comes out.
@@ -162,15 +253,62 @@ impl Session {
     }
 }
 
-fn prepared(runtime: &Runtime, path: &Path, settings: &SessionSettings) -> Result<SessionBuilder, OpenSessionError> {
-    let other = |error: ort::Error| OpenSessionError::Other { path: path.to_owned(), reason: error.to_string() };
-    let builder = configured(runtime, settings).map_err(other)?;
-    builder
-        .with_execution_providers(settings.provider.register(settings.arena))
-        .map_err(|error| OpenSessionError::Provider { provider: settings.provider, reason: error.message().to_owned() })
+/// Gives the session its providers. One that cannot be had is left out where that is allowed, and said so.
+fn with_providers(
+    runtime: &Runtime,
+    mut builder: SessionBuilder,
+    settings: &SessionSettings,
+) -> Result<(SessionBuilder, Vec<Attached>), OpenSessionError> {
+    let mut attached = Vec::new();
+    // The processor comes last, named or not: what is left over goes to it in any case, and so it gets its settings.
+    for wanted in settings.providers.beside_cpu().chain([Wanted::any(Provider::Cpu)]) {
+        let (back, outcome) = attach(runtime, builder, wanted, settings);
+        builder = back;
+        match outcome {
+            Ok(one) => attached.push(one),
+            Err(reason) if settings.providers.fallback && wanted.provider != Provider::Cpu => {
+                tracing::warn!(provider = %wanted, %reason, "the provider cannot be used, and hob goes on without it");
+            }
+            Err(reason) => return Err(OpenSessionError::Provider { provider: wanted, reason: reason.to_string() }),
+        }
+    }
+    Ok((builder, attached))
 }
 
-fn configured(runtime: &Runtime, settings: &SessionSettings) -> Result<SessionBuilder, ort::Error> {
+/// Whether every provider does its part of a graph. Whatever goes to the processor is said.
+fn judge(path: &Path, settings: &SessionSettings, shares: &[Share]) -> Result<(), OpenSessionError> {
+    let providers = &settings.providers;
+    if providers.beside_cpu().next().is_none() {
+        return Ok(());
+    }
+    let on_cpu = Share::of(shares, Provider::Cpu);
+    let who = told(shares);
+    let graph = path.display();
+    if let Some(provider) = providers.beside_cpu().find(|wanted| Share::of(shares, wanted.provider) == 0) {
+        if !providers.fallback {
+            return Err(OpenSessionError::TookNothing { path: path.to_owned(), provider, shares: shares.to_vec() });
+        }
+        tracing::warn!(%provider, on_cpu, %graph, who, "the provider takes nothing, and hob goes on without it");
+    } else if on_cpu > 0 && !providers.name_cpu() {
+        if !providers.fallback {
+            return Err(OpenSessionError::LeftOver { path: path.to_owned(), shares: shares.to_vec() });
+        }
+        tracing::warn!(on_cpu, %graph, who, "operators are left for the processor, which was not asked for");
+    } else {
+        tracing::info!(on_cpu, %graph, who, "the providers have divided a graph");
+    }
+    Ok(())
+}
+
+fn told(shares: &[Share]) -> String {
+    shares.iter().map(Share::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn configured(
+    runtime: &Runtime,
+    settings: &SessionSettings,
+    profile: Option<&ProfileFolder>,
+) -> Result<SessionBuilder, ort::Error> {
     let threads = settings.threads.map_or_else(crate::usable_cpus, NonZero::get);
     let mut builder = ort::session::Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
@@ -185,6 +323,12 @@ fn configured(runtime: &Runtime, settings: &SessionSettings) -> Result<SessionBu
         .with_log_level(ort::logging::LogLevel::Warning)?;
     for (key, value) in &settings.entries {
         builder = builder.with_config_entry(key, value)?;
+    }
+    if settings.providers.beside_cpu().next().is_some() {
+        builder = builder.with_config_entry(RECORD, "1")?;
+    }
+    if let Some(folder) = profile {
+        builder = builder.with_profiling(folder.prefix())?;
     }
     Ok(builder)
 }

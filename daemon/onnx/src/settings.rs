@@ -1,13 +1,15 @@
 //! How a session is set up.
 
-use crate::provider::Provider;
+use crate::provider::{Provider, Wanted};
+use std::collections::BTreeMap;
 use std::num::NonZero;
+use std::path::PathBuf;
 
 /// How a session is set up. The default is made for a daemon that shares a small board.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SessionSettings {
     /// What carries out the operators.
-    pub provider: Provider,
+    pub providers: Providers,
     /// Threads within one operator; `None` for [`usable_cpus`](crate::usable_cpus).
     pub threads: Option<NonZero<usize>>,
     /// Threads wait for work by turning in circles: a little faster alone on a board, and a load on it otherwise. ONNX
@@ -25,12 +27,44 @@ pub struct SessionSettings {
 impl Default for SessionSettings {
     fn default() -> Self {
         Self {
-            provider: Provider::Cpu,
+            providers: Providers::default(),
             threads: None,
             spinning: false,
             memory_pattern: false,
             arena: true,
             entries: Vec::new(),
         }
+    }
+}
+
+/// Which providers a session asks for, and what becomes of it when they do not do their part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Providers {
+    /// In order of preference; each takes the operators that it can of those that are left. Operators that none of them
+    /// takes go to the processor, which is an error when it is not named here.
+    pub order: Vec<Wanted>,
+    /// Whether hob goes on, with a warning, when a provider cannot be had or takes nothing, or when the processor gets
+    /// operators without being named.
+    pub fallback: bool,
+    /// Libraries of plugin providers, besides those that [`find_plugin`](crate::find_plugin) finds by itself.
+    pub plugins: BTreeMap<Provider, PathBuf>,
+}
+
+impl Default for Providers {
+    fn default() -> Self {
+        Self { order: vec![Wanted::any(Provider::Cpu)], fallback: false, plugins: BTreeMap::new() }
+    }
+}
+
+impl Providers {
+    /// Those that are asked for besides the processor.
+    pub fn beside_cpu(&self) -> impl Iterator<Item = Wanted> {
+        self.order.iter().copied().filter(|wanted| wanted.provider != Provider::Cpu)
+    }
+
+    /// Whether the processor may take what is left.
+    #[must_use]
+    pub fn name_cpu(&self) -> bool {
+        self.order.iter().any(|wanted| wanted.provider == Provider::Cpu)
     }
 }

@@ -5,7 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod build;
-mod proto;
+pub(crate) mod proto;
 mod weights;
 
 pub use proto::Node;
