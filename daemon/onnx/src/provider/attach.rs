@@ -96,7 +96,10 @@ fn attach_built_in(
     settings: &SessionSettings,
 ) -> (SessionBuilder, Result<Attached, AttachError>) {
     let attached = Attached { provider: wanted.provider, device: wanted.device, vendor: None, plugin: None };
-    match builder.with_execution_providers([built_in(wanted, settings).error_on_failure()]) {
+    let Some(provider) = built_in(wanted, settings) else {
+        return (builder, Err(AttachError::Absent(wanted.provider)));
+    };
+    match builder.with_execution_providers([provider.error_on_failure()]) {
         Ok(builder) => (builder, Ok(attached)),
         Err(error) => {
             let refused = AttachError::Refused(error.message().to_owned());
@@ -105,19 +108,19 @@ fn attach_built_in(
     }
 }
 
-fn built_in(wanted: Wanted, settings: &SessionSettings) -> ExecutionProviderDispatch {
-    match wanted.provider {
+/// What of ONNX Runtime itself a provider is; nothing for those that come as plugins alone.
+fn built_in(wanted: Wanted, settings: &SessionSettings) -> Option<ExecutionProviderDispatch> {
+    Some(match wanted.provider {
         Provider::Cpu => ep::CPU::default().with_arena_allocator(settings.arena).build(),
         Provider::OpenVino => {
             // Left to choose by itself ("AUTO") it takes nothing of a graph.
             let device = wanted.device.map_or("CPU".to_owned(), |device| device.to_string().to_ascii_uppercase());
             ep::OpenVINO::default().with_device_type(device).build()
         }
-        Provider::WebGpu => ep::WebGPU::default().build(),
-        Provider::Qnn => ep::QNN::default().build(),
         Provider::Cuda => ep::CUDA::default().build(),
         Provider::TensorRt => ep::TensorRT::default().build(),
-    }
+        Provider::WebGpu | Provider::Qnn => return None,
+    })
 }
 
 fn attach_plugin(

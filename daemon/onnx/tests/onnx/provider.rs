@@ -86,7 +86,7 @@ fn openvino_runs_what_it_takes_and_agrees_with_the_processor() {
             assert_eq!(trial.on.provider, Provider::OpenVino);
             assert!(trial.ran.iter().any(|share| share.provider == "openvino"), "{:?}", trial.ran);
             let took = trial.took.iter().find(|share| share.provider == "openvino").unwrap();
-            assert!(took.operators.contains_key("MatMul"), "{took}");
+            assert!(took.nodes() > 1, "{took}");
             assert!(trial.difference.is_rounding());
         }
         Found::Broken { reason, .. } => panic!("{reason}"),
