@@ -19,7 +19,7 @@ const MODELS: [&str; 2] = ["e2b", "e4b"];
 
 /// The forms, and the variants that each has.
 const FORMS: [(&str, &[Variant]); 2] = [
-    ("published", &[Variant::Fp32, Variant::Fp16, Variant::Quantized, Variant::Q4, Variant::Q4f16]),
+    ("published", &[Variant::Fp32, Variant::Fp16, Variant::Quantized, Variant::Q4, Variant::Q4f16, Variant::Q2f16]),
     ("unfused", &[Variant::Fp32, Variant::Quantized, Variant::Q4, Variant::Q4f16]),
 ];
 

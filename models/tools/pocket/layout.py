@@ -1,6 +1,6 @@
 """The published folder of a Gemma 4 in ONNX: file names, input and output names, configuration files.
 
-    onnx/<graph><suffix>.onnx          graph, suffix "" (fp32), "_fp16", "_q4", "_q4f16" or "_quantized" (8 bit)
+    onnx/<graph><suffix>.onnx          graph, suffix "" (fp32), "_fp16", "_quantized" (8 bit), "_q4", "_q4f16" or "_q2f16"
     onnx/<graph><suffix>.onnx_data     its weights, in `.onnx_data_1` and so on where one file would be too large
     config.json generation_config.json tokenizer.json tokenizer_config.json chat_template.jinja
 """
@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 EMBED = "embed_tokens"
 DECODER = "decoder_model_merged"
 GRAPHS = (EMBED, DECODER)
-FP32, FP16, Q4, Q4F16, Q8 = "", "_fp16", "_q4", "_q4f16", "_quantized"
+FP32, FP16, Q4, Q4F16, Q8, Q2F16 = "", "_fp16", "_q4", "_q4f16", "_quantized", "_q2f16"
 EXTERNAL_BYTES = 1024
 """Weights of so many bytes lie beside the graph."""
 DECODER_INPUTS = ["inputs_embeds", "attention_mask", "position_ids", "num_logits_to_keep", "per_layer_inputs"]

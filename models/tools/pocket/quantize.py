@@ -71,16 +71,20 @@ class Blocks:
         return (levels * self.scales[..., None].astype(np.float32)).reshape(rows, -1)[:, : self.width]
 
     def packed(self, values: np.ndarray) -> np.ndarray:
-        """Two 4-bit values a byte, the low half first; 8-bit values as they are."""
-        if self.bits == 8:
-            return values
-        even = np.pad(values, ((0, 0), (0, values.shape[1] % 2)))
-        return even[:, ::2] | even[:, 1::2] << 4
+        """As many values as fit into a byte, the low bits first."""
+        places = shifts(self.bits)
+        whole = np.pad(values, ((0, 0), (0, -values.shape[1] % len(places))))
+        return np.bitwise_or.reduce(whole.reshape(len(values), -1, len(places)) << places, axis=-1)
 
 
 def unpacked(packed: np.ndarray, bits: int) -> np.ndarray:
-    """The inverse of `Blocks.packed`, up to the padding of an odd row."""
-    return packed if bits == 8 else np.stack([packed & 15, packed >> 4], -1).reshape(len(packed), -1)
+    """The inverse of `Blocks.packed`, up to the padding of a row."""
+    return (packed[..., None] >> shifts(bits) & 2**bits - 1).astype(np.uint8).reshape(len(packed), -1)
+
+
+def shifts(bits: int) -> np.ndarray:
+    """By how much each value of a byte is moved up in it."""
+    return np.arange(0, 8, bits, dtype=np.uint8)
 
 
 def quantized(proto: onnx.ModelProto, bits: int, accuracy_level: int | None = INT8_ACTIVATIONS) -> onnx.ModelProto:

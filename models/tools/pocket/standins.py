@@ -22,11 +22,13 @@ import numpy as np
 import torch
 
 from . import export, layout, long_goldens, miniature, published, quantize
-from .layout import DECODER, EMBED, FP16, FP32, Q4, Q4F16, Q8
+from .layout import DECODER, EMBED, FP16, FP32, Q2F16, Q4, Q4F16, Q8
 from .runtime import TorchModel
 
-HALF = {FP16: np.float16, Q4F16: np.float16}
+PUBLISHED = [FP32, FP16, Q4, Q4F16, Q2F16, Q8]
+HALF = (FP16, Q4F16, Q2F16)
 """Variants of the published form that compute in half precision."""
+BITS = {**quantize.BITS, Q2F16: 2}
 CHUNKS = {
     **{("e2b", FP32, DECODER): 5, ("e2b", FP16, DECODER): 3},
     **{("e4b", Q4, EMBED): 2, ("e4b", Q4, DECODER): 2, ("e4b", Q4F16, DECODER): 2},
@@ -49,14 +51,14 @@ def in_published_form(model: str, checkpoint: Path, out: Path, variants: list[st
     config, media = torch_model.config, layout.media_ids(checkpoint)
     weights = {name: tensor.numpy() for name, tensor in torch_model.state_dict().items()}
     for suffix in variants:
-        number = HALF.get(suffix, np.float32)
+        number = np.float16 if suffix in HALF else np.float32
         graphs = {
             EMBED: published.embed_graph(config, weights, media, number),
             DECODER: published.decoder_graph(config, weights, number),
         }
         for graph, proto in graphs.items():
-            if suffix in quantize.BITS:
-                proto = quantize.quantized(proto, quantize.BITS[suffix], accuracy_level=None)
+            if suffix in BITS:
+                proto = quantize.quantized(proto, BITS[suffix], accuracy_level=None)
             layout.save(proto, out, graph, suffix, CHUNKS.get((model, suffix, graph), 1))
     layout.write_side_files(checkpoint, config, out)
     return variants
@@ -68,7 +70,7 @@ def write_goldens(checkpoint: Path, out: Path, variants: Iterable[str], count: i
     `known` holds the cases of weights that were asked before: one answer serves all forms that hold the same.
     """
     for suffix in variants:
-        rounded = quantize.stored_weights(out, suffix) if suffix in quantize.BITS else {}
+        rounded = quantize.stored_weights(out, suffix) if suffix in BITS else {}
         digest = digest_of(rounded)
         if digest not in known:
             model = TorchModel(checkpoint)
@@ -96,7 +98,7 @@ def make(model: str, shape: miniature.Miniature, out: Path) -> None:
             if form == "unfused":
                 variants = unfused(checkpoint, folder)
             else:
-                variants = in_published_form(model, checkpoint, folder, [FP32, FP16, Q4, Q4F16, Q8])
+                variants = in_published_form(model, checkpoint, folder, PUBLISHED)
             write_goldens(checkpoint, folder, variants, long_goldens.CASES, known)
             print(f"{model} {form}: {size(folder):,} bytes in {time.monotonic() - started:.0f} s", flush=True)
 

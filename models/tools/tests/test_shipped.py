@@ -26,7 +26,7 @@ class Rounding(unittest.TestCase):
             self.assertTrue((quantize.Blocks.rounded(self.matrix, bits).matrix()[self.matrix == 0] == 0).all())
 
     def test_packed_blocks_are_read_back_whole_even_when_their_number_is_odd(self):
-        for bits in quantize.BITS.values():
+        for bits in (2, 4, 8):
             blocks = quantize.Blocks.rounded(self.matrix, bits)
             parts = blocks.packed(blocks.values), blocks.scales, blocks.packed(blocks.zeros)
             again = quantize.Blocks.stored(*parts, bits, blocks.width)
