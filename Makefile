@@ -84,7 +84,7 @@ model-standins: ## make miniatures of Gemma 4 E2B and E4B in the published graph
 test-parity: ## hold the decoder to PyTorch, token by token, on the stand-ins (make model-standins first)
 	@$(SETUP) rust packages onnxruntime
 	cargo build --quiet --locked -p e2e --bin parity
-	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/debug/parity target/standins
+	RUST_LIB_BACKTRACE=0 HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/debug/parity target/standins
 
 # Writes to the machine only below DESTDIR. What the owner may have changed is kept.
 install: ## install binary, library, model, plugins, settings and units (DESTDIR, PREFIX)
