@@ -7,8 +7,9 @@ use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Rules};
 use hob_events::{CommandLimits, NodeName};
 use hob_model_store::HubAddress;
+use hob_onnx::{Provider, Wanted};
 use serde::Deserialize;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Where the settings are looked for when no file is named.
@@ -94,6 +95,10 @@ pub struct Model {
     pub slots: usize,
     /// Threads; 0 for as many as the board and its limits give.
     pub threads: usize,
+    /// What carries out the graph's operators, in order of preference.
+    pub providers: Vec<Wanted>,
+    /// Whether hob goes on, with a warning, when a provider cannot be had or leaves its part to the processor.
+    pub fallback: bool,
     /// Generations that may wait.
     pub queue: usize,
     /// Whether a model that would not fit into memory is refused before it is opened.
@@ -121,6 +126,8 @@ impl Default for Model {
             chunk_tokens: 256,
             slots: 2,
             threads: 0,
+            providers: vec![Wanted::any(Provider::Cpu)],
+            fallback: false,
             queue: 8,
             check_memory: true,
             memo_entries: 2048,
@@ -155,6 +162,9 @@ pub struct Sampling {
 pub struct Onnx {
     /// `libonnxruntime.so`; none to look beside the binary, then in `/usr/lib/hob`.
     pub library: Option<PathBuf>,
+    /// Libraries of providers that come as plugins; those without a line are looked for as
+    /// [`find_plugin`](hob_onnx::find_plugin) says.
+    pub plugins: BTreeMap<Provider, PathBuf>,
 }
 
 /// The broker.
@@ -318,8 +328,14 @@ impl Settings {
         }
         // Only HOB_SECTION__KEY is a setting: other HOB_ variables belong to scripts.
         let ours = variables.into_iter().filter(|(name, _)| name.starts_with("HOB_") && name.contains("__")).collect();
-        let environment =
-            Environment::with_prefix("HOB").prefix_separator("_").separator("__").try_parsing(true).source(Some(ours));
+        let environment = Environment::with_prefix("HOB")
+            .prefix_separator("_")
+            .separator("__")
+            .try_parsing(true)
+            // The one list that is worth naming on a command line: HOB_MODEL__PROVIDERS=openvino,cpu.
+            .list_separator(",")
+            .with_list_parse_key("model.providers")
+            .source(Some(ours));
         let wrong = |error: config::ConfigError| ReadSettingsError::Wrong {
             path: path.to_owned(),
             reason: with_nearest_key(&error.to_string()),
@@ -347,7 +363,8 @@ impl Settings {
             &mut self.devices.file,
             &mut self.state.folder,
         ];
-        for path in paths.into_iter().chain(&mut self.onnx.library).chain(&mut self.mqtt.password_file) {
+        let libraries = self.onnx.library.iter_mut().chain(self.onnx.plugins.values_mut());
+        for path in paths.into_iter().chain(libraries).chain(&mut self.mqtt.password_file) {
             // Joining an absolute path gives that path.
             *path = folder.join(&*path);
         }
@@ -367,6 +384,19 @@ impl Settings {
         let zero = bounds.into_iter().find(|(_, bound)| *bound == 0).map(|(key, _)| key);
         if let Some(key) = zero {
             let reason = format!("{key} must be at least 1");
+            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
+        }
+        let providers = &self.model.providers;
+        let twice = providers
+            .iter()
+            .enumerate()
+            .find(|(place, wanted)| providers.iter().take(*place).any(|earlier| earlier.provider == wanted.provider));
+        let reason = match twice {
+            Some((_, wanted)) => Some(format!("model.providers names '{}' twice", wanted.provider)),
+            None if providers.is_empty() => Some("model.providers must name at least one, such as \"cpu\"".to_owned()),
+            None => None,
+        };
+        if let Some(reason) = reason {
             return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
         }
         if let Err(error) = self.model.hub.parse::<HubAddress>() {
@@ -416,6 +446,26 @@ mod tests {
         let settings = read("[mqtt]\nport = 1", &[("HOB_MQTT__PORT", "2"), ("HOB_ONNX_LIBRARY", "/x")]).unwrap();
         assert_eq!(settings.mqtt.port, 2);
         assert_eq!(settings.agent, AgentSettings::default());
+    }
+
+    #[test]
+    fn providers_are_known_by_name_and_their_plugins_by_path() {
+        let text = "[model]\nproviders = ['openvino:gpu', 'cpu']\n[onnx.plugins]\nopenvino = 'ov.so'";
+        let settings = read(text, &[]).unwrap();
+        let names: Vec<String> = settings.model.providers.iter().map(ToString::to_string).collect();
+        assert_eq!((names.join(" "), settings.model.fallback), ("openvino:gpu cpu".to_owned(), false));
+        assert!(settings.onnx.plugins[&Provider::OpenVino].is_absolute());
+
+        let variables = [("HOB_MODEL__PROVIDERS", "qnn,cpu"), ("HOB_ONNX__PLUGINS__QNN", "/q.so")];
+        let settings = read("[model]\nfallback = true", &variables).unwrap();
+        assert_eq!(settings.model.providers.first(), Some(&Wanted::any(Provider::Qnn)));
+        assert_eq!(settings.onnx.plugins[&Provider::Qnn], Path::new("/q.so"));
+
+        assert_snapshot!(read("[model]\nproviders = ['opnvino']", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: there is no provider 'opnvino', only 'cpu', 'openvino', 'webgpu', 'qnn', 'cuda', 'tensorrt'; did you mean 'openvino'? for key `model.providers[0]`");
+        assert_snapshot!(read("[model]\nproviders = ['cuda:gpu']", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: 'cuda:gpu': 'cuda' has one kind of device and is asked for by its name alone for key `model.providers[0]`");
+        assert_snapshot!(read("[model]\nproviders = []", &[]).unwrap_err(), @r#"the settings in <folder>/hob.toml are not understood: model.providers must name at least one, such as "cpu""#);
+        assert_snapshot!(read("[model]\nproviders = ['cpu', 'cpu']", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: model.providers names 'cpu' twice");
+        assert!(read("[onnx.plugins]\nopenvin = 'x'", &[]).unwrap_err().contains("did you mean 'openvino'?"));
     }
 
     #[test]

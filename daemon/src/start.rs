@@ -18,7 +18,7 @@ use hob_model::{
     PrefixSettings, Report, Sampling, StartWorkerError, UnknownVariant,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
-use hob_onnx::{OpenLibraryError, Runtime, SessionSettings};
+use hob_onnx::{OpenLibraryError, Providers, Runtime, SessionSettings};
 use hob_plugin_host::{Caps, HostSettings, OpenHostError, PluginHost};
 use hob_state::{Bound, OpenStoreError, Opened, ReadStateError, Recovered, StateLimits, StateWriter, Store};
 use std::num::NonZero;
@@ -460,7 +460,7 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Unkno
         files: model.prefix_files,
         bytes: PrefixSettings::USUAL_BYTES,
     };
-    let session = SessionSettings { threads: NonZero::new(model.threads), ..SessionSettings::default() };
+    let session = session_settings(settings);
     Ok(ModelSettings {
         variant,
         context_tokens: model.context_tokens,
@@ -497,3 +497,13 @@ fn own_uid() -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").ok().map(|own| own.uid())
 }
+/// How the model's graphs are run.
+pub(crate) fn session_settings(settings: &Settings) -> SessionSettings {
+    let providers = Providers {
+        order: settings.model.providers.clone(),
+        fallback: settings.model.fallback,
+        plugins: settings.onnx.plugins.clone(),
+    };
+    SessionSettings { providers, threads: NonZero::new(settings.model.threads), ..SessionSettings::default() }
+}
+

@@ -1,7 +1,9 @@
 //! Token ids to rows: out of the tables on disk where the graph is one of tables, else by running it.
 
 use crate::folder::OpenModelError;
-use hob_onnx::{Lookup, OpenLookupError, RunError, Runtime, Session, SessionSettings, Signature, Stop, Tensor};
+use hob_onnx::{
+    Lookup, OpenLookupError, Providers, RunError, Runtime, Session, SessionSettings, Signature, Stop, Tensor,
+};
 use std::path::Path;
 
 /// What turns token ids into rows.
@@ -27,7 +29,9 @@ impl Embed {
         match Lookup::open(runtime, path) {
             Ok(lookup) => Ok(Self::Tables(lookup)),
             Err(because) => {
-                let session = Box::new(Session::open(runtime, path, settings)?);
+                // Looking rows up is no work for a device: its tables would only have to be carried there.
+                let settings = SessionSettings { providers: Providers::default(), ..settings.clone() };
+                let session = Box::new(Session::open(runtime, path, &settings)?);
                 tracing::warn!(graph = %path.display(), %because, "the embedding tables are loaded into memory");
                 Ok(Self::Graph { session, because })
             }

@@ -9,7 +9,7 @@ use crate::embed::Embed;
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
-use hob_onnx::{RunError, Runtime, Session, SessionSettings, Stop, Tensor, TensorError};
+use hob_onnx::{RunError, Runtime, Session, SessionSettings, Share, Stop, Tensor, TensorError};
 use std::io::{self, Read, Write};
 
 /// The axis of a cache along which tokens stand: `[batch, heads, tokens, width]`.
@@ -68,6 +68,12 @@ impl OrtDecoder {
     #[must_use]
     pub fn embed(&self) -> &Embed {
         &self.embed
+    }
+
+    /// Who took which operators of the decoder; empty when nothing beside the processor was asked for.
+    #[must_use]
+    pub fn shares(&self) -> &[Share] {
+        self.decoder.shares()
     }
 
     /// What the graphs say about themselves.

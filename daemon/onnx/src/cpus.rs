@@ -31,6 +31,23 @@ fn whole_cpus(max: &str) -> Option<usize> {
     (period > 0).then(|| quota.div_ceil(period).max(1))
 }
 
+/// Instructions that make rounded matrices fast, by the names of `/proc/cpuinfo`, slowest first.
+const WORTH_KNOWING: [&str; 9] =
+    ["avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve"];
+
+/// Which of the instructions that count for speed the processor has.
+#[must_use]
+pub fn cpu_features() -> Vec<&'static str> {
+    features(&std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default())
+}
+
+/// x86 calls the line `flags`, Arm `Features`.
+fn features(cpuinfo: &str) -> Vec<&'static str> {
+    let line = cpuinfo.lines().find(|line| line.starts_with("flags") || line.starts_with("Features"));
+    let has = |name: &str| line.is_some_and(|line| line.split_whitespace().any(|word| word == name));
+    WORTH_KNOWING.into_iter().filter(|name| has(name)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,6 +62,17 @@ mod tests {
         assert_eq!(quota(root.path(), "0::/system.slice/hob.service\n"), Some(2));
         std::fs::write(service.join("cpu.max"), "50000 100000\n").unwrap();
         assert_eq!(quota(root.path(), "0::/system.slice/hob.service\n"), Some(1));
+    }
+
+    #[test]
+    fn instructions_are_read_from_either_kind_of_processor() {
+        let pi = "processor\t: 0\nFeatures\t: fp asimd evtstrm crc32 cpuid\nCPU part\t: 0xd08\n";
+        assert_eq!(features(pi), ["asimd"]);
+        assert_eq!(
+            features("model name : avx2\nflags\t\t: fpu avx512f avx2 avx512_vnni\n"),
+            ["avx2", "avx512f", "avx512_vnni"]
+        );
+        assert!(features("").is_empty());
     }
 
     #[test]

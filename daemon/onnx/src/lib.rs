@@ -18,7 +18,7 @@ mod settings;
 mod stop;
 mod tensor;
 
-pub use cpus::usable_cpus;
+pub use cpus::{cpu_features, usable_cpus};
 pub use graph::{Graph, Node, NumberKind, ReadGraphError, Weights, WeightsError};
 pub use library::{MIN_VERSION, OpenLibraryError, Runtime};
 pub use locate::{LIBRARY_VARIABLE, find_library};

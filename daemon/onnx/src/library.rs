@@ -124,11 +124,25 @@ impl Runtime {
         &self.path
     }
 
-    /// What the library says about how it was built, its version among it.
+    /// Its version: from what it says about its build, else from the file's name.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default().to_string_lossy();
+        let version = version_in(self.build()).or_else(|| version_in(&name));
+        version.map_or_else(|| "of an unknown version".to_owned(), str::to_owned)
+    }
+
+    /// What the library says about how it was built.
     #[must_use]
     pub fn build(&self) -> &'static str {
         ort::info()
     }
+}
+
+/// The first three numbers with dots between them, as `1.32.0`.
+fn version_in(text: &str) -> Option<&str> {
+    let words = text.split(|letter: char| !letter.is_ascii_digit() && letter != '.').map(|word| word.trim_matches('.'));
+    words.into_iter().find(|word| word.split('.').filter(|number| !number.is_empty()).count() == 3)
 }
 
 fn start(path: &Path) -> Result<Environment, OpenLibraryError> {
@@ -189,5 +203,18 @@ fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {
         LogLevel::Fatal | LogLevel::Error => tracing::warn!(target: "onnxruntime", category, place, "{message}"),
         LogLevel::Warning => tracing::debug!(target: "onnxruntime", category, place, "{message}"),
         LogLevel::Info | LogLevel::Verbose => tracing::trace!(target: "onnxruntime", category, place, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_is_read_from_what_the_library_says_or_is_called() {
+        let build = "ORT Build Info: git-branch=rel-1.32.0, git-commit-id=85b67f90, build type=Release";
+        assert_eq!(version_in(build), Some("1.32.0"));
+        assert_eq!(version_in("libonnxruntime.so.1.24.1"), Some("1.24.1"));
+        assert_eq!(version_in("libonnxruntime.so.1"), None);
     }
 }

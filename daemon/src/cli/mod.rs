@@ -3,9 +3,11 @@
 mod ask;
 mod audit;
 mod check;
+mod doctor;
 mod look;
 mod model;
 mod plugin;
+mod provider;
 mod run;
 
 use crate::exit::Exit;
@@ -37,6 +39,7 @@ Examples:
   hob ask --json \"is the door locked?\"     the whole result, for a script
   hob plugin install target/plugins/home && hob plugin grant home
   hob model fetch gemma-4-e2b              a real Gemma 4 into the store, checked file by file
+  hob doctor                               what is wrong, and what to do about it
   hob audit --last 20
 
 Exit codes: 0 done · 1 failed · 2 understood and not done (denied, no yes) · 64 wrong command line · 78 wrong settings";
@@ -63,6 +66,13 @@ enum Command {
         #[command(subcommand)]
         command: plugin::Plugin,
     },
+    /// List what can run the model, and try it.
+    Provider {
+        #[command(subcommand)]
+        command: provider::ProviderCommand,
+    },
+    /// Look whether everything that hob needs is well, and say what to do where it is not.
+    Doctor,
     /// Read the audit log.
     Audit(audit::Audit),
     /// How a running hob is.
@@ -156,6 +166,8 @@ fn dispatch(context: &Invocation, command: Command) -> anyhow::Result<Exit> {
         Command::Devices => runtime.block_on(look::devices(context)),
         Command::Model { command } => model::model(context, command.unwrap_or(model::Model::Info)),
         Command::Plugin { command } => runtime.block_on(plugin::plugin(context, command)),
+        Command::Provider { command } => provider::provider(context, command),
+        Command::Doctor => runtime.block_on(doctor::doctor(context)),
         Command::Audit(audit) => runtime.block_on(audit::audit(context, audit)),
         Command::Status => runtime.block_on(look::status(context)),
         Command::Completions { .. } => Ok(Exit::Ok),

@@ -105,7 +105,7 @@ fn name(plugin: &str) -> anyhow::Result<PluginName> {
     PluginName::new(plugin).with_context(|| format!("{plugin:?} is no plugin's id"))
 }
 
-fn in_one_line(report: &PluginReport) -> String {
+pub(super) fn in_one_line(report: &PluginReport) -> String {
     let version = report.version.as_deref().unwrap_or("?");
     format!("{:16} {:8} {}", report.plugin, version, state_in_words(&report.state))
 }

@@ -7,7 +7,7 @@
 
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::gemma::ModelSettings;
-use hob_onnx::Runtime;
+use hob_onnx::{Runtime, Share, find_plugin};
 use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
@@ -35,6 +35,7 @@ impl Identity {
         folder: &ModelFolder,
         settings: &ModelSettings,
         runtime: &Runtime,
+        shares: &[Share],
     ) -> Result<Self, OpenModelError> {
         // Each field, so that a new one is not forgotten here. How much fits into a slot only cuts answers short, which are
         // not kept; how the next token is chosen, and whether under a grammar, is the caller's to see to.
@@ -57,7 +58,15 @@ impl Identity {
         // Another library, another count of threads or another chunk may round otherwise.
         identity.fact("library", runtime.build());
         identity.file("library file", runtime.path(), stamp)?;
+        // Its providers among it, and what of them did the work: with a fallback, that can change by itself.
         identity.fact("sessions", &format!("{session:?}"));
+        identity.fact("shares", &format!("{shares:?}"));
+        for wanted in session.providers.beside_cpu() {
+            let named = session.providers.plugins.get(&wanted.provider).map(PathBuf::as_path);
+            if let Some(plugin) = find_plugin(wanted.provider, named).filter(|path| path.is_file()) {
+                identity.file("plugin", &plugin, stamp)?;
+            }
+        }
         identity.fact("chunk", &chunk_tokens.to_string());
         identity.fact("variant", folder.variant.name());
         for name in ["config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"] {
@@ -72,11 +81,16 @@ impl Identity {
 
     /// The identity of a model whose settings want anything kept. Files that cannot be told from others make none, and
     /// a warning: then nothing is kept.
-    pub(crate) fn of_model(folder: &ModelFolder, settings: &ModelSettings, runtime: &Runtime) -> Option<Self> {
+    pub(crate) fn of_model(
+        folder: &ModelFolder,
+        settings: &ModelSettings,
+        runtime: &Runtime,
+        shares: &[Share],
+    ) -> Option<Self> {
         if settings.memo.is_none() && settings.prefixes.is_none() {
             return None;
         }
-        let identity = Self::of(folder, settings, runtime);
+        let identity = Self::of(folder, settings, runtime, shares);
         let warn = |error| tracing::warn!(%error, "what model this is cannot be told, and nothing of it is kept");
         identity.map_err(warn).ok()
     }

@@ -7,7 +7,7 @@ use crate::library::Runtime;
 use crate::settings::SessionSettings;
 use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -46,7 +46,7 @@ fn what_it_needs(provider: Provider) -> &'static str {
 }
 
 /// A provider that a session has, and on what.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Attached {
     /// Which provider.
     pub provider: Provider,
@@ -85,7 +85,7 @@ pub(crate) fn attach(
         return attach_built_in(builder, wanted, settings);
     }
     match find_plugin(wanted.provider, from_settings.map(PathBuf::as_path)) {
-        Some(path) => attach_plugin(runtime, builder, wanted, settings, path),
+        Some(path) => attach_plugin(runtime, builder, wanted, path),
         None => (builder, Err(AttachError::Absent(wanted.provider))),
     }
 }
@@ -115,7 +115,9 @@ fn built_in(wanted: Wanted, settings: &SessionSettings) -> Option<ExecutionProvi
         Provider::OpenVino => {
             // Left to choose by itself ("AUTO") it takes nothing of a graph.
             let device = wanted.device.map_or("CPU".to_owned(), |device| device.to_string().to_ascii_uppercase());
-            ep::OpenVINO::default().with_device_type(device).build()
+            // It takes every core otherwise, whatever quota the control group has.
+            let threads = settings.threads.map_or_else(crate::usable_cpus, NonZero::get);
+            ep::OpenVINO::default().with_device_type(device).with_num_threads(threads).build()
         }
         Provider::Cuda => ep::CUDA::default().build(),
         Provider::TensorRt => ep::TensorRT::default().build(),
@@ -127,7 +129,6 @@ fn attach_plugin(
     runtime: &Runtime,
     builder: SessionBuilder,
     wanted: Wanted,
-    settings: &SessionSettings,
     path: PathBuf,
 ) -> (SessionBuilder, Result<Attached, AttachError>) {
     let plugin = match runtime.plugin(wanted.provider, &path) {
@@ -141,8 +142,7 @@ fn attach_plugin(
         return (builder, Err(AttachError::NoDevice { path: plugin.path, wanted, found }));
     };
     let vendor = device.hardware_device().vendor().ok().map(str::to_owned).filter(|vendor| !vendor.is_empty());
-    let options = options(&plugin.canonical, wanted.provider, kind, settings);
-    match builder.with_devices([device], Some(&options)) {
+    match builder.with_devices([device], None) {
         Ok(builder) => {
             let (provider, device) = (wanted.provider, Some(kind));
             (builder, Ok(Attached { provider, device, vendor, plugin: Some(plugin.path) }))
@@ -151,21 +151,5 @@ fn attach_plugin(
             let refused = AttachError::Refused(error.message().to_owned());
             (error.recover(), Err(refused))
         }
-    }
-}
-
-/// A provider's own settings, by its own names. OpenVINO on the processor takes every core otherwise, whatever quota the
-/// control group has.
-fn options(canonical: &str, provider: Provider, kind: DeviceKind, settings: &SessionSettings) -> Vec<(String, String)> {
-    let threads = settings.threads.map_or_else(crate::usable_cpus, NonZero::get);
-    match (provider, kind) {
-        (Provider::OpenVino, DeviceKind::Cpu) => {
-            let load_config = format!(r#"{{"CPU":{{"INFERENCE_NUM_THREADS":"{threads}"}}}}"#);
-            vec![(format!("{canonical}.load_config"), load_config)]
-        }
-        (
-            Provider::Cpu | Provider::OpenVino | Provider::WebGpu | Provider::Qnn | Provider::Cuda | Provider::TensorRt,
-            DeviceKind::Gpu | DeviceKind::Npu | DeviceKind::Cpu,
-        ) => Vec::new(),
     }
 }

@@ -3,7 +3,7 @@
 use super::Provider;
 use ort::AsPointer;
 use ort::sys::OrtStatusPtr;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
 use std::fmt;
@@ -13,7 +13,7 @@ use std::ptr;
 pub(crate) const RECORD: &str = "session.record_ep_graph_assignment_info";
 
 /// What one provider took of a graph.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Share {
     /// By hob's name; by ONNX Runtime's for one that hob does not know.
     pub provider: String,

@@ -6,7 +6,7 @@ use crate::library::Runtime;
 use crate::session::{OpenSessionError, RunError, Session};
 use crate::settings::{Providers, SessionSettings};
 use crate::tensor::{Tensor, TensorError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub struct Trial {
 }
 
 /// How far two lists of numbers are from each other.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize, Serialize)]
 pub struct Difference {
     /// The largest difference of two numbers; infinite where one is no number, or the lists differ in length.
     pub greatest: f32,

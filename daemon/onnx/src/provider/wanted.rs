@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 /// What a provider can run on. In the order in which hob takes one when none is named: whoever asks for a provider beside
 /// the processor wants its graphics first, and a neural unit seldom takes shapes that change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DeviceKind {
     /// Graphics.

@@ -56,3 +56,36 @@ fn every_fact_counts_and_none_runs_into_the_next() {
         [&[("hob", "2"), ("chunk", "256")], &[("hob", "1c"), ("hunk", "256")], &[("hob", "1")], &[]];
     assert!(others.iter().all(|other| digest(other) != one));
 }
+
+#[test]
+fn another_provider_plugin_or_division_makes_another_model() {
+    let runtime = Runtime::find(None).unwrap();
+    let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tiny"));
+    let folder = ModelFolder::open(path, None).unwrap();
+    let digest = |settings: &ModelSettings, shares: &[Share]| {
+        Identity::of(&folder, settings, &runtime, shares).unwrap().digest()
+    };
+    let usual = ModelSettings::new(path);
+    let cpu = digest(&usual, &[]);
+    assert_eq!(cpu, digest(&usual, &[]));
+
+    let mut asked = usual;
+    asked.session.providers.order.insert(0, "qnn".parse().unwrap());
+    let qnn = digest(&asked, &[]);
+    assert_ne!(qnn, cpu);
+    let mut allowed = asked.clone();
+    allowed.session.providers.fallback = true;
+    assert_ne!(digest(&allowed, &[]), qnn);
+    // What really runs it, too: a device may be away today.
+    let share = Share { provider: "qnn".to_owned(), operators: [("MatMul".to_owned(), 1)].into() };
+    assert_ne!(digest(&asked, &[share]), qnn);
+
+    let plugins = tempfile::tempdir().unwrap();
+    let plugin = plugins.path().join("plugin.so");
+    let mut with_plugin = asked;
+    with_plugin.session.providers.plugins.insert(hob_onnx::Provider::Qnn, plugin.clone());
+    std::fs::write(&plugin, "one").unwrap();
+    let one = digest(&with_plugin, &[]);
+    std::fs::write(&plugin, "another").unwrap();
+    assert!(one != qnn && digest(&with_plugin, &[]) != one);
+}
