@@ -50,6 +50,8 @@ pub enum Told {
     Model(Report),
     /// The plugins offer something else.
     Offer(Arc<Offer>),
+    /// The model is open.
+    Ready,
 }
 
 /// What follows a commit.
@@ -291,7 +293,12 @@ impl Driver {
             }
             Told::Model(Report::Ended { turn, result }) => self.generated(turn, result),
             Told::Model(Report::Dead { reason }) => Err(DriverError::Model { reason }),
-            Told::Offer(offer) => self.tell_agent(Input::OfferChanged(offer)),
+            Told::Ready => self.tell_agent(Input::Ready),
+            Told::Offer(offer) => {
+                self.tell_agent(Input::OfferChanged(offer))?;
+                self.stages.model.warm(self.agent.stable_prompt());
+                Ok(())
+            }
         }
     }
 

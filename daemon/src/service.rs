@@ -6,7 +6,7 @@ use std::time::Duration;
 /// How often the driver says that its loop goes round. The unit's watchdog allows several missed beats.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// What hob is doing before it is ready.
+/// What hob is doing.
 pub fn status(what: &str) {
     say(&[NotifyState::Status(what)]);
 }

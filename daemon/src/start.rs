@@ -75,6 +75,9 @@ pub enum StartError {
     /// The model.
     #[error(transparent)]
     Model(#[from] OpenModelError),
+    /// The model, in a way that nobody foresaw.
+    #[error("the model broke as it was opened: see the log")]
+    ModelBroke,
     /// The state's thread.
     #[error("the state's thread cannot be started")]
     Thread(#[source] std::io::Error),
@@ -91,7 +94,12 @@ impl StartError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::State(_) | Self::ReadState(_) | Self::Thread(_) | Self::Worker(_) | Self::Door(_) => true,
+            Self::State(_)
+            | Self::ReadState(_)
+            | Self::Thread(_)
+            | Self::Worker(_)
+            | Self::Door(_)
+            | Self::ModelBroke => true,
             Self::Devices(_)
             | Self::Mqtt(_)
             | Self::Plugins(_)
@@ -110,8 +118,8 @@ pub struct Built {
     agent: Agent,
     first: Decisions,
     model: Description,
-    /// Told when the model is open, or cannot be.
-    opened: oneshot::Receiver<Result<(), OpenModelError>>,
+    /// Told when the model is open, or cannot be; none when it was heard already.
+    opening: Option<Opening>,
     worker: ModelWorker,
     connection: Option<hob_mqtt::Connection>,
     effects: TaskTracker,
@@ -180,7 +188,7 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
 
     let next_turn = store.next_turn()?.0;
     let mut agent =
-        Agent::new(settings.agent.clone(), settings.rule.clone(), offer, Some(about.name.clone()), next_turn);
+        Agent::new(settings.agent.clone(), settings.rule.clone(), offer, Some(about.name.clone()), next_turn).hold();
     model.warm(agent.stable_prompt());
     let whole = !recovered.iter().any(|damage| matches!(damage, Recovered::LostCommits { .. }));
     let first = restore(&mut agent, &store, whole)?;
@@ -192,7 +200,7 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
         agent,
         first,
         model: about,
-        opened,
+        opening: Some(opened),
         worker,
         connection,
         effects,
@@ -228,10 +236,9 @@ impl Built {
     /// # Errors
     /// [`StartError::Model`] when it cannot be opened.
     pub async fn model_opened(&mut self) -> Result<(), StartError> {
-        match (&mut self.opened).await {
-            Ok(Err(error)) => Err(error.into()),
-            // The worker went away, and tells that itself.
-            Ok(Ok(())) | Err(_) => Ok(()),
+        match self.opening.take() {
+            Some(opening) => opened(opening).await,
+            None => Ok(()),
         }
     }
 
@@ -290,16 +297,23 @@ impl Built {
         let about = serde_json::to_value(&self.model).unwrap_or_default();
         let mut driver = Driver::new(self.agent, self.stages.clone(), self.settings.commands, about, self.back.clone());
         let ears = Ears { told: self.told, mqtt: self.events, doors };
-        service::ready(&format!("{} tools, {}", self.stages.plugins.tools().len(), self.model.name));
+        let status = format!("{} tools, {}", self.stages.plugins.tools().len(), self.model.name);
+        service::ready(&format!("{status}; the model is being opened, commands wait"));
         tracing::info!(node = %self.settings.node.name, model = self.model.name, "ready");
+        let (opening, back) = (self.opening, self.back);
         let no_model = async move {
-            match self.opened.await {
-                Ok(Err(error)) => error,
-                Ok(Ok(())) | Err(_) => std::future::pending().await,
+            if let Some(opening) = opening
+                && let Err(error) = opened(opening).await
+            {
+                return error;
             }
+            service::status(&status);
+            back.send(Told::Ready).await.ok();
+            std::future::pending().await
         };
         let driven = tokio::select! {
-            error = no_model => Err(StartError::from(error).into()),
+            biased;
+            error = no_model => Err(RunError::Start(error)),
             driven = driver.run(self.first, ears, service::alive, stop) => driven.map_err(RunError::Driver),
             task = supervisor.first_to_fail() => Err(RunError::Task(task)),
             task = broker.first_to_fail() => Err(RunError::Task(task)),
@@ -366,6 +380,16 @@ fn named(stopped: Stopped) -> Vec<&'static str> {
     match stopped {
         Stopped::Drained => Vec::new(),
         Stopped::Aborted(names) => names,
+    }
+}
+
+type Opening = oneshot::Receiver<Result<(), OpenModelError>>;
+
+async fn opened(opening: Opening) -> Result<(), StartError> {
+    match opening.await {
+        Ok(result) => Ok(result?),
+        // Its thread broke, and has said how.
+        Err(_) => Err(StartError::ModelBroke),
     }
 }
 
@@ -481,6 +505,16 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Unkno
     })
 }
 
+/// How the model's graphs are run.
+pub(crate) fn session_settings(settings: &Settings) -> SessionSettings {
+    let providers = Providers {
+        order: settings.model.providers.clone(),
+        fallback: settings.model.fallback,
+        plugins: settings.onnx.plugins.clone(),
+    };
+    SessionSettings { providers, threads: NonZero::new(settings.model.threads), ..SessionSettings::default() }
+}
+
 fn door_settings(settings: &Settings) -> DoorSettings {
     let own = own_uid();
     let allowed = [0].into_iter().chain(own).chain(settings.doors.allow_uids.iter().copied());
@@ -497,13 +531,3 @@ fn own_uid() -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").ok().map(|own| own.uid())
 }
-/// How the model's graphs are run.
-pub(crate) fn session_settings(settings: &Settings) -> SessionSettings {
-    let providers = Providers {
-        order: settings.model.providers.clone(),
-        fallback: settings.model.fallback,
-        plugins: settings.onnx.plugins.clone(),
-    };
-    SessionSettings { providers, threads: NonZero::new(settings.model.threads), ..SessionSettings::default() }
-}
-

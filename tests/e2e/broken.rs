@@ -21,13 +21,21 @@ fn copied_model(to: &Path) -> anyhow::Result<()> {
 
 /// Runs `hob check` with a model that `damage` was done to; what it says and how it ends.
 async fn check_with(damage: impl FnOnce(&Path) -> anyhow::Result<()>) -> anyhow::Result<(Option<i32>, String)> {
+    with_damage(damage, &["check"]).await
+}
+
+/// Runs a command line in the same way.
+async fn with_damage(
+    damage: impl FnOnce(&Path) -> anyhow::Result<()>,
+    arguments: &[&str],
+) -> anyhow::Result<(Option<i32>, String)> {
     let folder = tempfile::tempdir()?;
     let model = folder.path().join("model");
     copied_model(&model)?;
     damage(&model)?;
     let world = World::before_hob(&House::example()?, Places::tiny()?).await?;
     let hob = world.hob.with("model.folder", &model.to_string_lossy());
-    let output = hob.cli(&["check"])?;
+    let output = hob.cli(arguments)?;
     Ok((output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned()))
 }
 
@@ -68,6 +76,17 @@ async fn a_model_that_cannot_be_used_is_refused_with_the_reason() -> anyhow::Res
     };
     let (code, said) = check_with(swapped).await?;
     assert!(code == Some(78) && said.contains("expected"), "{said}");
+    Ok(())
+}
+
+/// What shows only when the model is opened, which a running hob does in the background.
+#[tokio::test]
+async fn a_model_that_cannot_be_opened_ends_every_command_that_needs_it() -> anyhow::Result<()> {
+    for arguments in [&["check"][..], &["run"], &["ask", "turn on the lamp"]] {
+        let spoilt = |model: &Path| Ok(fs::write(model.join("tokenizer.json"), "{}")?);
+        let (code, said) = with_damage(spoilt, arguments).await?;
+        assert!(code == Some(78) && said.contains("the tokenizer"), "{arguments:?}: {code:?} {said}");
+    }
     Ok(())
 }
 

@@ -30,6 +30,8 @@ pub struct Agent {
     system: Arc<str>,
     /// Named in results.
     pub(crate) model: Option<String>,
+    /// Whether turns may begin.
+    ready: bool,
     next_turn: u64,
     backlog: VecDeque<Command>,
     /// Messages whose rule found no room.
@@ -62,12 +64,19 @@ impl Agent {
             offer,
             system,
             model,
+            ready: true,
             next_turn,
             backlog: VecDeque::new(),
             dropped: 0,
             turns: BTreeMap::new(),
             conversations: BTreeMap::new(),
         }
+    }
+
+    /// Begins no turn before [`Input::Ready`]: while the model is opened commands wait, and their time does not run.
+    #[must_use]
+    pub fn hold(self) -> Self {
+        Self { ready: false, ..self }
     }
 
     /// Takes up what was left over when hob went away: conversations, and commands without a final result. Those that
@@ -148,6 +157,7 @@ impl Agent {
             Input::Answered { answer, source } => self.answered(at, &answer, &source, &mut out),
             Input::Cancel { command } => self.cancel(at, &command, &mut out),
             Input::OfferChanged(offer) => self.offer_changed(offer),
+            Input::Ready => self.ready = true,
             Input::Wake => {}
         }
         self.let_time_pass(at, &mut out);
@@ -209,7 +219,7 @@ impl Agent {
     // ---- from command to turn ---------------------------------------------------------------------------------
 
     fn begin_waiting(&mut self, at: UnixMs, out: &mut Decisions) {
-        while self.working() < self.settings.turns_at_once {
+        while self.ready && self.working() < self.settings.turns_at_once {
             let Some(place) = self.backlog.iter().position(|command| !self.conversation_is_busy(command)) else {
                 return;
             };

@@ -46,6 +46,8 @@ pub enum Input {
     },
     /// Tools came or went, or the owner changed the inventory.
     OfferChanged(Arc<Offer>),
+    /// The model can be asked from now on; see [`Agent::hold`](crate::Agent::hold).
+    Ready,
     /// The moment of [`next_wake`](crate::Agent::next_wake) has come.
     Wake,
 }

@@ -18,6 +18,7 @@ enum Move {
     Answer { which: usize, number: u32, yes: bool },
     Cancel { which: usize },
     Late { turn: u8 },
+    Ready,
     Message { hot: bool },
     Pass { ms: u32 },
 }
@@ -32,6 +33,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => (0u8..20).prop_map(|turn| Move::Late { turn }),
         1 => any::<bool>().prop_map(|hot| Move::Message { hot }),
         2 => (1u32..90_000).prop_map(|ms| Move::Pass { ms }),
+        6 => Just(Move::Ready),
     ];
     proptest::collection::vec(step, 0..60)
 }
@@ -51,7 +53,7 @@ impl World {
     fn new() -> Self {
         let rules = json!([{"name": "hot", "topic": "t", "when": {"equals": "hot"}, "do": {"ask": "it is {payload}"}}]);
         Self {
-            agent: agent(rules),
+            agent: agent(rules).hold(),
             now: 1,
             accepted: Vec::new(),
             generating: BTreeSet::new(),
@@ -71,6 +73,7 @@ impl World {
             | Input::Answered { .. }
             | Input::Cancel { .. }
             | Input::OfferChanged(_)
+            | Input::Ready
             | Input::Wake => {}
         }
         let decisions = self.agent.step(step.clone());
@@ -145,6 +148,7 @@ impl World {
                     self.tell(input);
                 }
             }
+            Move::Ready => self.tell(Input::Ready),
             Move::Message { hot } => {
                 let payload = if hot { "hot" } else { "cold" }.to_owned();
                 let kind = hob_events::EventKind::Message { topic: "t".into(), payload, retained: false };
@@ -159,6 +163,7 @@ impl World {
 
     /// Answers everything that is outstanding until nothing is.
     fn drain(&mut self) {
+        self.tell(Input::Ready);
         for _ in 0..2_000 {
             if let Some(turn) = self.generating.first().copied() {
                 let Step { input, .. } = generated(self.now, turn.0, vec![words("bye")]);

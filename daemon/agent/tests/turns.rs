@@ -179,6 +179,20 @@ fn a_prompt_that_is_too_long_loses_the_oldest_turns_and_nothing_else() {
 }
 
 #[test]
+fn commands_wait_until_the_model_is_there_and_their_time_does_not_run() {
+    let mut agent = agent(json!([])).hold();
+    assert_snapshot!(lines(&agent.step(happened(1, text("a")))), @"");
+    assert_eq!(agent.unfinished(), 1);
+    assert_eq!(agent.next_wake(), None);
+    let ready = agent.step(Step { at: UnixMs(500_000), input: Input::Ready });
+    assert_snapshot!(lines(&ready), @r"
+    tell Thinking
+    generate turn-0 CallsOrText
+    ");
+    assert_eq!(agent.next_wake(), Some(UnixMs(620_000)));
+}
+
+#[test]
 fn a_rule_acts_without_the_model_and_leaves_an_inbox_entry() {
     let mut agent = agent(json!([
         {"name": "dusk", "topic": "sun", "when": {"equals": "down"}, "do": {"call": {"tool": "turn_on", "args": {"device": "lamp"}}}},

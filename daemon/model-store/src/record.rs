@@ -2,6 +2,8 @@
 
 use crate::names::{ModelName, RelativePath, Repository, Revision, Sha256, VariantName};
 use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// What the record is called inside the model's folder.
@@ -23,7 +25,7 @@ pub enum ReadRecordError {
         path: PathBuf,
         /// What the system says.
         #[source]
-        source: std::io::Error,
+        source: io::Error,
     },
     /// It is not understood.
     #[error("{path} is not understood: {reason}")]
@@ -77,6 +79,21 @@ pub enum Origin {
     Recorded,
 }
 
+/// The most that a record may take: some hundred files.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// A file of its own, not a link to anything, and no longer than a record is.
+fn read_file(path: &Path) -> io::Result<String> {
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no file"));
+    }
+    let mut text = String::new();
+    if File::open(path)?.take(MOST_BYTES + 1).read_to_string(&mut text)? > MOST_BYTES.try_into().unwrap_or(usize::MAX) {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is longer than any record"));
+    }
+    Ok(text)
+}
+
 impl Record {
     /// Reads the record of a model's folder.
     ///
@@ -84,11 +101,11 @@ impl Record {
     /// [`ReadRecordError`].
     pub fn read(folder: &Path) -> Result<Self, ReadRecordError> {
         let path = folder.join(FILE_NAME);
-        match std::fs::read_to_string(&path) {
+        match read_file(&path) {
             Ok(text) => {
                 toml::from_str(&text).map_err(|error| ReadRecordError::Wrong { path, reason: error.to_string() })
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Err(ReadRecordError::Missing { folder: folder.to_owned() })
             }
             Err(source) => Err(ReadRecordError::Unreadable { path, source }),

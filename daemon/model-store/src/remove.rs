@@ -35,13 +35,14 @@ impl Store {
         let (folder, partial) = (self.model(name), self.partial(name));
         // A link that someone put into the store is not the store's to follow.
         let placed = folder.is_dir() && !folder.is_symlink();
-        if !placed && !partial.is_dir() {
+        let going = self.partials().join(format!(".removed-{name}"));
+        // One that was being removed when the power went is gone on with.
+        if !placed && !partial.is_dir() && !going.is_dir() {
             return Err(absent());
         }
         let _lock = ModelLock::take(self, name)?;
+        disk::remove_folder(&going)?;
         if placed {
-            let going = self.partials().join(format!(".removed-{name}"));
-            disk::remove_folder(&going)?;
             disk::rename(&folder, &going)?;
             disk::sync(self.folder())?;
             disk::remove_folder(&going)?;

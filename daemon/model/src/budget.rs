@@ -76,6 +76,8 @@ impl fmt::Display for Size {
 pub struct Needs {
     layout: Layout,
     weights: u64,
+    /// Bytes of the embedding tables, should they be loaded.
+    tables: u64,
     heads: usize,
     tables_on_disk: bool,
 }
@@ -89,10 +91,11 @@ impl Needs {
         let (embed, decoder) = (Graph::read(&folder.embed)?, Graph::read(&folder.decoder)?);
         let layout = Layout::read(&embed.signature(), &decoder.signature())?;
         let tables_on_disk = Lookup::recognise(&folder.embed).is_ok();
-        let tables = if tables_on_disk { 0 } else { embed.bytes_in_memory()? };
-        let weights = decoder.bytes_in_memory()?.saturating_add(tables);
+        embed.check_weights()?;
+        decoder.check_weights()?;
+        let (weights, tables) = (decoder.bytes_in_memory(), embed.bytes_in_memory());
         let heads = folder.config.heads().unwrap_or(USUAL_HEADS);
-        Ok(Self { layout, weights, heads, tables_on_disk })
+        Ok(Self { layout, weights, tables, heads, tables_on_disk })
     }
 
     /// What the graphs say about themselves.
@@ -107,16 +110,22 @@ impl Needs {
         self.tables_on_disk
     }
 
+    /// The same, with the tables loaded: what looked like tables may turn out to be something else.
+    #[must_use]
+    pub fn with_tables_loaded(self) -> Self {
+        Self { tables_on_disk: false, ..self }
+    }
+
     /// What running it so large takes.
     #[must_use]
     pub fn budget(&self, extent: Extent) -> Budget {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let (context, chunk) = (count(extent.context_tokens), count(extent.chunk_tokens.min(extent.context_tokens)));
         let slot = context.saturating_mul(count(self.layout.bytes_per_token()));
-        let scores = chunk.saturating_mul(context).saturating_mul(count(self.heads) * 4 * SCORES_AT_ONCE);
+        let scores = chunk.saturating_mul(context).saturating_mul(count(self.heads).saturating_mul(4 * SCORES_AT_ONCE));
         Budget {
-            weights: self.weights,
-            kv: slot.saturating_mul(count(extent.slots.max(1)) + 1),
+            weights: self.weights.saturating_add(if self.tables_on_disk { 0 } else { self.tables }),
+            kv: slot.saturating_mul(count(extent.slots.max(1)).saturating_add(1)),
             work: scores,
             rest: REST_OF_HOB,
         }

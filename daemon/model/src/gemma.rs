@@ -9,14 +9,14 @@ use crate::generate::{Failure, Generation, Pause, Stage};
 use crate::grammar::Grammars;
 use crate::interrupt::Interrupt;
 use crate::kv::Slots;
-use crate::language_model::{LanguageModel, Progress, Recall};
+use crate::language_model::{LanguageModel, Progress, Recall, Warmed};
 use crate::memo::{Identity, Key, Memo, MemoSettings};
 use crate::ort_decoder::OrtDecoder;
 use crate::prefix::{PrefixSettings, Prefixes};
 use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
-use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
-use hob_onnx::{Runtime, SessionSettings, usable_memory};
+use hob_events::{GenerateFailure, GenerateOrder, Generated, Message, Prompt, TurnId};
+use hob_onnx::{Lookup, Runtime, SessionSettings, usable_memory};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -124,7 +124,11 @@ impl Gemma {
         {
             let (slots, chunk_tokens) = (settings.slots, settings.chunk_tokens);
             let extent = Extent { context_tokens: context, slots, chunk_tokens };
-            let budget = Needs::read(&folder)?.admit(extent, free)?;
+            let needs = Needs::read(&folder)?;
+            // What looks like tables is left on disk only when ONNX Runtime gives the same rows.
+            let on_disk = !needs.tables_on_disk() || Lookup::open(runtime, &folder.embed).is_ok();
+            let needs = if on_disk { needs } else { needs.with_tables_loaded() };
+            let budget = needs.admit(extent, free)?;
             tracing::info!(%budget, free = %Size(free), "the model fits");
         }
         let decoder = OrtDecoder::open(runtime, &folder, &settings.session, settings.slots, context)?;
@@ -219,7 +223,10 @@ impl Gemma {
         let max_tokens = usize::try_from(order.max_tokens).unwrap_or(usize::MAX);
         let sampler = Sampler::new(self.front.sampling);
         let (conversation, prompt) = (order.conversation.clone(), prompt.to_vec());
+        let said_before =
+            order.prompt.messages.iter().filter(|message| matches!(message, Message::User { .. })).count() > 1;
         let generation = Generation::new(order.turn, conversation, prompt, max_tokens, constraint, sampler);
+        let generation = if said_before { generation.with_room() } else { generation };
         Ok(Beginning::Begun(Box::new(Begun { generation, key })))
     }
 }
@@ -268,7 +275,7 @@ impl LanguageModel for Gemma {
         }
     }
 
-    fn warm(&mut self, prompt: &Prompt, interrupt: &Interrupt) -> Result<(), GenerateFailure> {
+    fn warm(&mut self, prompt: &Prompt, interrupt: &Interrupt) -> Result<Warmed, GenerateFailure> {
         let tokens = self.front.shared_beginning(prompt)?;
         let failed = |failure| Failure::Forward(failure).told(0);
         if tokens.len() >= self.decoder.context() {
@@ -278,15 +285,18 @@ impl LanguageModel for Gemma {
         let (slot, cached) = stage.prepare(&tokens, tokens.len(), None).map_err(failed)?;
         for chunk in tokens.get(cached..).unwrap_or_default().chunks(stage.chunk.max(1)) {
             if interrupt.parking() {
-                return Ok(()); // whoever comes goes on from what is there
+                return Ok(Warmed::Parked); // whoever comes goes on from what is there
             }
             stage.decoder.forward(slot, chunk, crate::Keep::Nothing, interrupt).map_err(failed)?;
             stage.slots.append(slot, chunk);
         }
+        if interrupt.parking() {
+            return Ok(Warmed::Parked);
+        }
         if let Some(prefixes) = stage.prefixes {
             prefixes.keep(stage.decoder, slot, &tokens);
         }
-        Ok(())
+        Ok(Warmed::Whole)
     }
 
     fn forget(&mut self, turn: TurnId) {

@@ -46,11 +46,12 @@ impl Stage<'_> {
     ) -> Result<(Slot, usize), ForwardFailure> {
         let (slot, cached) = self.slots.prepare(self.decoder, tokens, reusable, conversation)?;
         let Some(prefixes) = self.prefixes.as_deref_mut() else { return Ok((slot, cached)) };
-        let known = prefixes.restore(self.decoder, slot, tokens, cached, reusable)?;
+        let restored = prefixes.restore(self.decoder, slot, tokens, cached, reusable);
+        let known = *restored.as_ref().unwrap_or(&0);
         if known != cached {
             self.slots.refilled(slot, tokens.get(..known).unwrap_or_default());
         }
-        Ok((slot, known))
+        restored.map(|known| (slot, known))
     }
 
     fn is_suppressed(&self, id: u32) -> bool {
@@ -110,6 +111,8 @@ pub(crate) struct Generation {
     unscored: usize,
     /// The most ids, prompt and written.
     limit: usize,
+    /// The least ids that must be left for the answer.
+    room: usize,
     begun: bool,
     /// The slot that is kept for it while it is parked.
     pub(crate) parked_in: Option<Slot>,
@@ -140,6 +143,7 @@ impl Generation {
             sampler,
             words: Words::default(),
             limit: prompt.len().saturating_add(max_tokens),
+            room: 1,
             prompt: prompt.len(),
             tokens: prompt,
             sureness: Vec::new(),
@@ -149,6 +153,12 @@ impl Generation {
             was_parked: false,
             timings: ModelTimings::default(),
         }
+    }
+
+    /// Wants room for an answer: a conversation can make some by leaving out what was said first.
+    pub(crate) fn with_room(mut self) -> Self {
+        self.room = LEAST_ROOM.min(self.limit - self.prompt).max(1);
+        self
     }
 
     /// The written ids.
@@ -178,9 +188,7 @@ impl Generation {
         interrupt: &Interrupt,
     ) -> Result<Pause, Failure> {
         let context = stage.decoder.context();
-        // A conversation can make room for its answer by leaving out what was said first; a single command has only this.
-        let room = if self.conversation.is_some() { LEAST_ROOM.min(self.limit - self.prompt) } else { 1 };
-        if self.prompt + room > context {
+        if self.prompt + self.room > context {
             return Err(Failure::TooLong { tokens: self.prompt, context });
         }
         self.limit = self.limit.min(context);

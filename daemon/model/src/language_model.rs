@@ -13,6 +13,15 @@ pub enum Progress {
     Parked,
 }
 
+/// How far a warm-up got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Warmed {
+    /// All of it.
+    Whole,
+    /// It made room for an order. What was run is kept; the rest is still to do.
+    Parked,
+}
+
 /// Answers an order without the model running, when its very prompt was answered before.
 pub type Recall = Box<dyn Fn(&GenerateOrder) -> Option<Recalled> + Send + Sync>;
 
@@ -34,7 +43,7 @@ pub trait LanguageModel: Send {
     ///
     /// # Errors
     /// [`GenerateFailure`]; the next generation runs it itself then.
-    fn warm(&mut self, prompt: &Prompt, interrupt: &Interrupt) -> Result<(), GenerateFailure>;
+    fn warm(&mut self, prompt: &Prompt, interrupt: &Interrupt) -> Result<Warmed, GenerateFailure>;
 
     /// Drops a parked generation that nobody waits for any more.
     fn forget(&mut self, turn: TurnId);

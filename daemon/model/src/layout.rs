@@ -125,8 +125,9 @@ impl Layout {
     /// Bytes that one token takes in a slot.
     #[must_use]
     pub fn bytes_per_token(&self) -> usize {
-        let bytes = |cache: &Cache| cache.heads * cache.width * if cache.element == Element::F16 { 2 } else { 4 };
-        self.caches.iter().map(bytes).sum()
+        let each = |cache: &Cache| if cache.element == Element::F16 { 2 } else { 4_usize };
+        let bytes = |cache: &Cache| each(cache).saturating_mul(cache.heads).saturating_mul(cache.width);
+        self.caches.iter().map(bytes).fold(0, usize::saturating_add)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A model that says what it is told to. For tests of the daemon: no weights, no library, no time.
 
 use crate::interrupt::Interrupt;
-use crate::language_model::{LanguageModel, Progress};
+use crate::language_model::{LanguageModel, Progress, Warmed};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId, Writing};
 
 /// Answers each order by asking a function, and streams the words of the answer.
@@ -70,8 +70,8 @@ impl LanguageModel for ScriptedModel {
         }
     }
 
-    fn warm(&mut self, _prompt: &Prompt, _interrupt: &Interrupt) -> Result<(), GenerateFailure> {
-        Ok(())
+    fn warm(&mut self, _prompt: &Prompt, _interrupt: &Interrupt) -> Result<Warmed, GenerateFailure> {
+        Ok(Warmed::Whole)
     }
 
     fn forget(&mut self, _turn: TurnId) {}

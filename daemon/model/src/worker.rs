@@ -6,7 +6,7 @@
 
 use crate::front::Recalled;
 use crate::interrupt::Interrupt;
-use crate::language_model::{LanguageModel, Progress, Recall};
+use crate::language_model::{LanguageModel, Progress, Recall, Warmed};
 use crate::queue::{Queue, Waiting};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Priority, Prompt, TurnId};
 use std::any::Any;
@@ -48,7 +48,7 @@ pub const PANICS_IN_A_ROW: u32 = 3;
 #[error("the model's thread cannot be started")]
 pub struct StartWorkerError(#[from] std::io::Error);
 
-/// The worker. Dropping it ends what runs and waits for its threads.
+/// The worker. Dropping it ends what runs and waits for its threads, but not for a model that is still being opened.
 #[derive(Debug)]
 pub struct ModelWorker {
     handle: WorkerHandle,
@@ -78,6 +78,8 @@ struct State {
     forgotten: Vec<TurnId>,
     /// What the clerk has yet to tell: ends, and words before them.
     untold: Vec<Report>,
+    /// The model is not open yet.
+    opening: bool,
     closing: bool,
 }
 
@@ -106,6 +108,7 @@ impl ModelWorker {
             warm: None,
             forgotten: Vec::new(),
             untold: Vec::new(),
+            opening: true,
             closing: false,
         };
         let shared = Arc::new(Shared {
@@ -140,6 +143,10 @@ impl ModelWorker {
 impl Drop for ModelWorker {
     fn drop(&mut self) {
         self.handle.shared.close(&GenerateFailure::Cancelled);
+        if self.handle.shared.lock().opening {
+            // Nobody can end that, and nobody waits for it: it ends with the process.
+            return;
+        }
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the model worker broke");
@@ -307,6 +314,7 @@ impl Shared {
     /// Opens the model. Without one, whoever waits is told, and nothing is taken any more.
     fn open(&self, open: impl FnOnce() -> Option<Box<dyn LanguageModel>>) -> Option<Box<dyn LanguageModel>> {
         let opened = guarded(open);
+        self.lock().opening = false;
         let model = match opened {
             Ok(Some(model)) => model,
             Ok(None) => {
@@ -404,7 +412,12 @@ impl Shared {
         let ran = guarded(|| model.warm(prompt, interrupt));
         self.finished();
         match ran {
-            Ok(Ok(())) => None,
+            Ok(Ok(Warmed::Whole)) => None,
+            Ok(Ok(Warmed::Parked)) => {
+                // Someone came in between; the rest is for when nobody waits again.
+                self.lock().warm.get_or_insert_with(|| prompt.clone());
+                None
+            }
             Ok(Err(failure)) => {
                 tracing::warn!(%failure, "the beginning of the prompts could not be run in advance");
                 None

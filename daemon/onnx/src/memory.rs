@@ -19,8 +19,9 @@ fn available(meminfo: &str) -> Option<u64> {
     kib.checked_mul(1024)
 }
 
-/// The least room on the way from the process's group to the root; `groups` is `/proc/self/cgroup` (version 2). Pages of
-/// files count as used and can be taken back, so they are room.
+/// The least room on the way from the process's group to the root; `groups` is `/proc/self/cgroup` (version 2). Above
+/// `memory.high` a group is held back to a crawl, so that counts as a limit too. Pages of files count as used and can be
+/// taken back, so they are room, unless they are files in memory.
 fn room(root: &Path, groups: &str) -> Option<u64> {
     let own = groups.lines().find_map(|line| line.strip_prefix("0::/"))?;
     let number = |folder: &Path, file: &str| -> Option<u64> {
@@ -28,10 +29,11 @@ fn room(root: &Path, groups: &str) -> Option<u64> {
     };
     let cached = |folder: &Path| -> Option<u64> {
         let stat = std::fs::read_to_string(folder.join("memory.stat")).ok()?;
-        stat.lines().find_map(|line| line.strip_prefix("file "))?.parse().ok()
+        let of = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        Some(of("file ")?.saturating_sub(of("shmem ").unwrap_or(0)))
     };
     let left = |folder: &Path| {
-        let limit = number(folder, "memory.max")?;
+        let limit = ["memory.max", "memory.high"].into_iter().filter_map(|file| number(folder, file)).min()?;
         let used = number(folder, "memory.current")?.saturating_sub(cached(folder).unwrap_or(0));
         Some(limit.saturating_sub(used))
     };
@@ -50,7 +52,7 @@ mod tests {
         let write = |folder: &Path, max: &str, current: &str, file: &str| {
             std::fs::write(folder.join("memory.max"), max).unwrap();
             std::fs::write(folder.join("memory.current"), current).unwrap();
-            std::fs::write(folder.join("memory.stat"), format!("anon 5\nfile {file}\n")).unwrap();
+            std::fs::write(folder.join("memory.stat"), format!("anon 5\nfile {file}\nshmem 0\n")).unwrap();
         };
         write(&service, "max\n", "700\n", "0");
         write(&root.path().join("system.slice"), "2000\n", "1500\n", "300");
@@ -58,6 +60,9 @@ mod tests {
         assert_eq!(room(root.path(), groups), Some(800), "files that are cached can go");
         write(&service, "1000\n", "900\n", "100");
         assert_eq!(room(root.path(), groups), Some(200));
+        std::fs::write(service.join("memory.high"), "950\n").unwrap();
+        std::fs::write(service.join("memory.stat"), "file 100\nshmem 60\n").unwrap();
+        assert_eq!(room(root.path(), groups), Some(90), "held back above, and what lies in memory stays");
         assert_eq!(room(root.path(), "0::/\n"), None);
     }
 

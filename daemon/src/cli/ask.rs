@@ -80,7 +80,9 @@ pub(super) async fn ask(invocation: &Invocation, ask: Ask) -> anyhow::Result<Exi
 /// One turn without a daemon: the same stages, asked from inside.
 async fn alone(invocation: &Invocation, ask: &Ask, settings: crate::settings::Settings) -> anyhow::Result<Exit> {
     let progress = Progress::begin("loading the model");
-    let built = start::build(settings).await?;
+    let mut built = start::build(settings).await?;
+    // Nothing is accepted before: what cannot be worked on would be begun by the next hob.
+    built.model_opened().await?;
     let (requests, door) = mpsc::channel(1);
     let (replies_in, replies) = mpsc::channel(REPLIES);
     let stop = CancellationToken::new();

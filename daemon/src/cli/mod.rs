@@ -12,7 +12,7 @@ mod run;
 
 use crate::exit::Exit;
 use crate::settings::{DEFAULT_FILE, ReadSettingsError, Settings};
-use crate::start::StartError;
+use crate::start::{RunError, StartError};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 use std::io::{BufRead, IsTerminal, Write};
@@ -180,6 +180,9 @@ fn dispatch(context: &Invocation, command: Command) -> anyhow::Result<Exit> {
 /// Wrong settings are told from what may pass by itself, so that systemd does not start again in vain.
 fn exit_of(error: &anyhow::Error) -> Exit {
     let settings = error.downcast_ref::<ReadSettingsError>().is_some();
-    let start = error.chain().find_map(|cause| cause.downcast_ref::<StartError>());
+    let start = error.chain().find_map(|cause| match cause.downcast_ref::<RunError>() {
+        Some(RunError::Start(error)) => Some(error),
+        Some(RunError::Driver(_) | RunError::Task(_)) | None => cause.downcast_ref::<StartError>(),
+    });
     if settings || start.is_some_and(|error| !error.may_pass()) { Exit::Config } else { Exit::Failed }
 }

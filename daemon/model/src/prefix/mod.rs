@@ -66,8 +66,8 @@ impl Prefixes {
                     prefixes.kept.push(Kept { path, tokens, bytes });
                 }
                 Err(error) => {
-                    tracing::debug!(path = %path.display(), %error, "no whole beginning; it is removed");
-                    std::fs::remove_file(&path).ok();
+                    tracing::debug!(path = %path.display(), %error, "no whole beginning");
+                    remove_if_broken(&path, &error);
                 }
             }
         }
@@ -102,8 +102,8 @@ impl Prefixes {
                 Ok(spared)
             }
             Err(error) => {
-                tracing::debug!(path = %kept.path.display(), %error, "a kept beginning is torn; it is removed");
-                std::fs::remove_file(&kept.path).ok();
+                tracing::debug!(path = %kept.path.display(), %error, "a kept beginning cannot be taken up");
+                remove_if_broken(&kept.path, &error);
                 decoder.truncate(slot, held)?;
                 // What was in the slot may be gone; then it is read anew.
                 Ok(held.min(decoder.len(slot)))
@@ -143,6 +143,13 @@ impl Prefixes {
             let oldest = self.kept.remove(0);
             std::fs::remove_file(&oldest.path).ok();
         }
+    }
+}
+
+/// Removes a file that holds something else than it should. One that only cannot be read now may be read later.
+fn remove_if_broken(path: &Path, error: &io::Error) {
+    if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof) {
+        std::fs::remove_file(path).ok();
     }
 }
 

@@ -194,9 +194,9 @@ impl LanguageModel for MakesRoom {
         Ok(Progress::Parked)
     }
 
-    fn warm(&mut self, _prompt: &Prompt, _interrupt: &Interrupt) -> Result<(), GenerateFailure> {
+    fn warm(&mut self, _prompt: &Prompt, _interrupt: &Interrupt) -> Result<Warmed, GenerateFailure> {
         self.begins.send(0).unwrap();
-        Ok(())
+        Ok(Warmed::Whole)
     }
 
     fn forget(&mut self, turn: TurnId) {
@@ -300,8 +300,8 @@ impl LanguageModel for Knows {
         Err(interrupt.wait().told(order.deadline_ms))
     }
 
-    fn warm(&mut self, _prompt: &Prompt, _interrupt: &Interrupt) -> Result<(), GenerateFailure> {
-        Ok(())
+    fn warm(&mut self, _prompt: &Prompt, _interrupt: &Interrupt) -> Result<Warmed, GenerateFailure> {
+        Ok(Warmed::Whole)
     }
 
     fn forget(&mut self, _turn: TurnId) {}

@@ -19,9 +19,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The most that a graph without its weights may take. The largest published one has 0.9 MB; with weights inside, and
-/// up to what the format allows, it is none of those that are read here.
-const MAX_BYTES: u64 = 64 << 20;
+/// The most that a graph may take that is read whole. The largest published one has 0.9 MB, its weights beside it.
+const MAX_BYTES: u64 = 256 << 20;
+
+/// The most operators, constants, settings and names. The largest published graph has some 30,000. A hostile file can
+/// name one in two bytes, and each takes some three hundred in memory.
+const MOST_PARTS: usize = 500_000;
 
 /// Why a file could not be read as a graph.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +39,7 @@ pub enum ReadGraphError {
         source: io::Error,
     },
     /// Too large to be a graph whose weights lie beside it.
-    #[error("{path} has {bytes} bytes, and a graph with its weights beside it has at most {MAX_BYTES}")]
+    #[error("{path} has {bytes} bytes, and hob reads at most {MAX_BYTES}: save its weights in a file beside it")]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -85,6 +88,10 @@ impl Graph {
     /// Reads what stands in the file `path`.
     fn parse(path: &Path, content: &[u8]) -> Result<Self, ReadGraphError> {
         let refused = |reason: String| ReadGraphError::NotAGraph { path: path.to_owned(), reason };
+        let parts = proto::count_parts(content).map_err(|error| refused(error.to_string()))?;
+        if parts > MOST_PARTS {
+            return Err(refused(format!("it has {parts} parts, and no model needs more than {MOST_PARTS}")));
+        }
         let model = proto::Model::decode(content).map_err(|error| refused(error.to_string()))?;
         let body = model.graph.ok_or_else(|| refused("it holds no graph".to_owned()))?;
         let mut makers = HashMap::new();
@@ -131,24 +138,41 @@ impl Graph {
     ///
     /// The layout of the packed form was measured, not promised: with 8-bit activations (`accuracy_level` 4) a block
     /// keeps its numbers, and its scale and its sum in single precision.
-    ///
-    /// # Errors
-    /// [`WeightsError`] when the file says something about a constant that cannot be.
-    pub fn bytes_in_memory(&self) -> Result<u64, WeightsError> {
+    #[must_use]
+    pub fn bytes_in_memory(&self) -> u64 {
         let mut bytes = 0_u64;
         for constant in &self.body.initializers {
-            bytes = bytes.saturating_add(Weights::new(constant, &self.path)?.bytes());
+            bytes = bytes.saturating_add(constant.bytes());
         }
         for node in self.body.nodes.iter().filter(|node| node.is_contrib("MatMulNBits")) {
             let (Some(packed), [_, numbers, scales, ..]) = (packed_bytes(node), node.inputs.as_slice()) else {
                 continue;
             };
             for replaced in [numbers, scales] {
-                bytes = bytes.saturating_sub(self.weights(replaced)?.map_or(0, |weights| weights.bytes()));
+                bytes = bytes.saturating_sub(self.constant(replaced).map_or(0, proto::Constant::bytes));
             }
             bytes = bytes.saturating_add(packed);
         }
-        Ok(bytes)
+        bytes
+    }
+
+    /// Holds every constant that is of a kind that is read here against the file that should have its numbers.
+    ///
+    /// # Errors
+    /// [`WeightsError`], for the first that cannot be.
+    pub fn check_weights(&self) -> Result<(), WeightsError> {
+        let known = |constant: &&proto::Constant| NumberKind::of(constant.element).is_some();
+        self.body
+            .initializers
+            .iter()
+            .filter(known)
+            .try_for_each(|constant| Weights::new(constant, &self.path).map(drop))
+    }
+
+    /// Bytes of all constants but these.
+    pub(crate) fn bytes_besides(&self, tables: &[String]) -> u64 {
+        let others = self.body.initializers.iter().filter(|constant| !tables.contains(&constant.name));
+        others.fold(0, |bytes, constant| bytes.saturating_add(constant.bytes()))
     }
 
     /// The same graph as a file of its own, with only the first `rows` rows of the constants `tables`.
@@ -176,12 +200,15 @@ impl Graph {
     /// # Errors
     /// [`WeightsError`] when the file says something about them that cannot be.
     pub fn weights(&self, value: &str) -> Result<Option<Weights>, WeightsError> {
-        let own = self.constants.get(value).and_then(|place| self.body.initializers.get(*place));
         let made = || {
             let node = self.maker(value).filter(|node| node.operator == "Constant" && node.domain.is_empty())?;
             node.attributes.iter().find(|attribute| attribute.name == "value")?.tensor.as_ref()
         };
-        own.or_else(made).map(|constant| Weights::new(constant, &self.path)).transpose()
+        self.constant(value).or_else(made).map(|constant| Weights::new(constant, &self.path)).transpose()
+    }
+
+    fn constant(&self, name: &str) -> Option<&proto::Constant> {
+        self.body.initializers.get(*self.constants.get(name)?)
     }
 }
 
@@ -196,6 +223,9 @@ impl Node {
     #[must_use]
     pub fn constant(&self, name: &str) -> Option<i64> {
         let tensor = self.attributes.iter().find(|attribute| attribute.name == name)?.tensor.as_ref()?;
+        if tensor.location == proto::EXTERNAL {
+            return None; // a node does not know its folder
+        }
         match Weights::new(tensor, Path::new("")).ok()?.integers()?.as_slice() {
             [one] => Some(*one),
             _ => None,
@@ -221,8 +251,9 @@ fn packed_bytes(node: &Node) -> Option<u64> {
     let number = |name: &str| u64::try_from(node.integer(name)?).ok().filter(|number| *number > 0);
     let (columns, depth) = (number("N")?, number("K")?);
     let (bits, block) = (number("bits").unwrap_or(4), number("block_size")?);
-    let per_block = block * bits / 8 + SCALE_AND_SUM;
-    (node.integer("accuracy_level") == Some(4)).then(|| columns * depth.div_ceil(block) * per_block)
+    let per_block = block.saturating_mul(bits) / 8 + SCALE_AND_SUM;
+    let all = columns.saturating_mul(depth.div_ceil(block)).saturating_mul(per_block);
+    (node.integer("accuracy_level") == Some(4)).then_some(all)
 }
 
 fn port(value: &proto::Value) -> Port {

@@ -72,6 +72,27 @@ fn what_is_no_graph_is_told_from_one_that_is_cut_short() {
     }
 }
 
+#[test]
+fn a_file_of_nothing_but_small_parts_is_refused_before_it_is_decoded() {
+    // An empty operator in two bytes, three hundred in memory.
+    let graph = [0x0a, 0x00].repeat(MOST_PARTS + 1);
+    let mut file = vec![0x3a];
+    prost::encoding::encode_varint(u64::try_from(graph.len()).unwrap(), &mut file);
+    file.extend(graph);
+    let error = Graph::parse(Path::new("g.onnx"), &file).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "g.onnx is cut short or no ONNX graph (it has 500001 parts, and no model needs more than 500000): fetch it again"
+    );
+    assert!(proto::count_parts(&fixture()).unwrap() > 50);
+}
+
+#[test]
+fn a_constant_of_no_rows_is_not_as_wide_as_it_says() {
+    assert!(said_about(external("weights", "0", vec![0, 1 << 60])).contains("larger than any memory"));
+    assert_eq!(said_about(external("weights", "0", vec![0, 0])), "[0, 0]");
+}
+
 proptest! {
     #[test]
     fn spoilt_files_are_read_or_refused_and_never_more(
@@ -84,8 +105,11 @@ proptest! {
         }
         if let Ok(graph) = Graph::parse(Path::new("/nowhere/graph.onnx"), &content) {
             for constant in graph.constants.keys() {
-                graph.weights(constant).ok();
+                if let Ok(Some(weights)) = graph.weights(constant) {
+                    prop_assert!(weights.rows() == 0 || weights.row_bytes() <= 1 << 20);
+                }
             }
+            prop_assert!(graph.signature().inputs.len() <= content.len());
         }
     }
 }

@@ -62,7 +62,7 @@ pub enum NumberKind {
 
 impl NumberKind {
     /// By the numbers of `TensorProto.DataType`.
-    fn of(code: i32) -> Option<Self> {
+    pub(super) fn of(code: i32) -> Option<Self> {
         match code {
             1 => Some(Self::F32),
             2 => Some(Self::U8),
@@ -114,6 +114,9 @@ impl Weights {
         let dims = dims.ok_or_else(|| broken(format!("its dimensions are {:?}", constant.dims)))?;
         let count = dims.iter().try_fold(1_usize, |count, dim| count.checked_mul(*dim));
         let bytes = count.and_then(|count| count.checked_mul(kind.bytes()));
+        // Without rows there is nothing, however wide they are said to be.
+        let row = dims.iter().skip(1).try_fold(kind.bytes(), |bytes, dim| bytes.checked_mul(*dim));
+        let bytes = bytes.filter(|bytes| row.is_some_and(|row| row <= *bytes || row == 0));
         let bytes = bytes.ok_or_else(|| broken("it is larger than any memory".to_owned()))?;
         let source = if constant.location == EXTERNAL {
             beside(constant, graph, bytes)?
@@ -180,10 +183,11 @@ impl Weights {
         }
     }
 
-    /// The whole numbers of a small constant.
+    /// The whole numbers of a small constant; none of a large one.
     #[must_use]
     pub fn integers(&self) -> Option<Vec<i64>> {
-        let mut whole = vec![0; self.rows().checked_mul(self.row_bytes())?];
+        const SMALL: usize = 1024;
+        let mut whole = vec![0; self.rows().checked_mul(self.row_bytes()).filter(|bytes| *bytes <= SMALL)?];
         self.read(0, &mut whole).ok()?;
         let numbers = whole.chunks_exact(self.kind.bytes());
         match self.kind {

@@ -75,6 +75,17 @@ impl Rule {
         Reading { graph, ids }.value(value, &mut nodes_left)
     }
 
+    /// The ids that it names.
+    pub(super) fn constants(&self) -> Vec<i64> {
+        match self {
+            Self::Id => Vec::new(),
+            Self::Constant(value) => vec![*value],
+            Self::Where(parts) => parts.iter().flat_map(Self::constants).collect(),
+            Self::Two(_, parts) => parts.iter().flat_map(Self::constants).collect(),
+            Self::Not(part) => part.constants(),
+        }
+    }
+
     /// What is looked up for an id.
     pub(super) fn of(&self, id: i64) -> i64 {
         match self {
@@ -119,6 +130,9 @@ impl Reading<'_> {
         if node.is("Expand") || node.is("Identity") || (node.is("Cast") && whole_numbers(node)) {
             return input(0);
         }
+        if node.is("Cast") && node.integer("to") == Some(TRUTH) {
+            return Ok(Rule::Not(Box::new(Rule::Not(Box::new(input(0)?)))));
+        }
         if node.is("ConstantOfShape") {
             return Ok(Rule::Constant(node.constant("value").unwrap_or(0)));
         }
@@ -132,7 +146,10 @@ impl Reading<'_> {
     }
 }
 
-/// Whether a cast keeps ids and truth values what they are: to 32 or 64 bits, or to truth.
+/// Truth values, by the numbers of `TensorProto.DataType`.
+const TRUTH: i64 = 9;
+
+/// Whether a cast keeps ids and truth values what they are: to 32 or 64 bits.
 fn whole_numbers(node: &Node) -> bool {
-    matches!(node.integer("to"), Some(6 | 7 | 9))
+    matches!(node.integer("to"), Some(6 | 7))
 }

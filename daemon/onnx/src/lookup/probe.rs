@@ -7,6 +7,7 @@ use crate::session::Session;
 use crate::settings::SessionSettings;
 use crate::tensor::{Tensor, TensorError};
 use crate::{OpenSessionError, RunError, Runtime};
+use std::collections::BTreeSet;
 use std::num::NonZero;
 
 /// Rows that are compared: enough that a rounding more or less shows in some number of every real table.
@@ -23,7 +24,11 @@ const ROUNDINGS: [Rounding; 4] = [
 /// Settles what is rounded, output by output, by what ONNX Runtime gives.
 pub(super) fn agreed(runtime: &Runtime, graph: &Graph, mut lookup: Lookup) -> Result<Lookup, OpenLookupError> {
     let rows = lookup.looked_up.iter().map(|output| output.table.rows()).min().unwrap_or(0).min(ROWS);
-    let ids: Vec<i64> = (0..i64::try_from(rows).unwrap_or(0)).collect();
+    let first = i64::try_from(rows).unwrap_or(0);
+    // Ids that a rule names are compared too, where they lead to a row that is there.
+    let named: BTreeSet<i64> = lookup.looked_up.iter().flat_map(|output| output.rule.constants()).collect();
+    let leads = |id: &i64| lookup.looked_up.iter().all(|output| (0..first).contains(&output.rule.of(*id)));
+    let ids: Vec<i64> = (0..first).chain(named).filter(leads).collect();
     let theirs = run(runtime, graph, &lookup, &ids).map_err(|error| unlike(error.to_string()))?;
     if theirs.len() != lookup.looked_up.len() {
         return Err(unlike("it has other outputs when it runs"));
@@ -38,9 +43,14 @@ pub(super) fn agreed(runtime: &Runtime, graph: &Graph, mut lookup: Lookup) -> Re
     Ok(lookup)
 }
 
+/// All that a graph of tables needs besides them: a few numbers of its rules.
+const MOST_BYTES_BESIDES: u64 = 64 << 10;
+
 /// Why the comparison could not be made.
 #[derive(Debug, thiserror::Error)]
 enum ProbeError {
+    #[error("it has large constants that are no tables")]
+    Constants,
     #[error(transparent)]
     Weights(#[from] crate::WeightsError),
     #[error(transparent)]
@@ -54,7 +64,10 @@ enum ProbeError {
 /// What the graph itself gives, of the first rows.
 fn run(runtime: &Runtime, graph: &Graph, lookup: &Lookup, ids: &[i64]) -> Result<Vec<Tensor>, ProbeError> {
     let tables: Vec<String> = lookup.looked_up.iter().flat_map(|output| output.table.names().to_vec()).collect();
-    let small = graph.with_rows(&tables, ids.len())?;
+    if graph.bytes_besides(&tables) > MOST_BYTES_BESIDES {
+        return Err(ProbeError::Constants);
+    }
+    let small = graph.with_rows(&tables, ROWS)?;
     let settings = SessionSettings { threads: NonZero::new(1), ..SessionSettings::default() };
     let mut session = Session::open_made(runtime, graph.path(), &small, &settings)?;
     let fed = Tensor::i64(&[1, ids.len()], ids.to_vec())?;

@@ -36,7 +36,7 @@ impl Table {
         let data = constant(0)?.ok_or_else(|| unlike(format!("'{}' looks into no constant", node.name)))?;
         let axis = node.integer("axis").or(node.integer("gather_axis")).unwrap_or(0);
         let [_, columns] = data.dims[..] else { return Err(unlike("a table is no matrix")) };
-        if axis != 0 || columns == 0 {
+        if axis != 0 || columns == 0 || data.rows() == 0 {
             return Err(unlike(format!("'{}' looks up something else than rows", node.name)));
         }
         let parts = node.inputs.iter().enumerate().filter(|(place, name)| *place != 1 && !name.is_empty());
