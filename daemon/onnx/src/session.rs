@@ -275,7 +275,8 @@ fn with_providers(
     Ok((builder, attached))
 }
 
-/// Whether every provider does its part of a graph. Whatever goes to the processor is said.
+/// Whether every provider does its part of a graph. Whatever goes to the processor is said. One that takes nothing is at
+/// fault only where something was left for it, and went to those that come after it.
 fn judge(path: &Path, settings: &SessionSettings, shares: &[Share]) -> Result<(), OpenSessionError> {
     let providers = &settings.providers;
     if providers.beside_cpu().next().is_none() {
@@ -284,7 +285,14 @@ fn judge(path: &Path, settings: &SessionSettings, shares: &[Share]) -> Result<()
     let on_cpu = Share::of(shares, Provider::Cpu);
     let who = told(shares);
     let graph = path.display();
-    if let Some(provider) = providers.beside_cpu().find(|wanted| Share::of(shares, wanted.provider) == 0) {
+    let all: usize = shares.iter().map(Share::nodes).sum();
+    let mut before = 0;
+    let idle = providers.beside_cpu().find(|wanted| {
+        let took = Share::of(shares, wanted.provider);
+        before += took;
+        took == 0 && before < all
+    });
+    if let Some(provider) = idle {
         if !providers.fallback {
             return Err(OpenSessionError::TookNothing { path: path.to_owned(), provider, shares: shares.to_vec() });
         }
@@ -355,4 +363,44 @@ fn refused(path: &Path, code: ort::ErrorCode, message: &str) -> OpenSessionError
 /// `graph.onnx_data`, as the weights beside `graph.onnx` are called.
 fn data_name(path: &Path) -> String {
     format!("{}_data", path.file_name().unwrap_or_default().to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Providers;
+
+    /// What becomes of a graph that was divided like this.
+    fn judged(order: &[&str], fallback: bool, divided: &[(&str, &str)]) -> Result<(), String> {
+        let order = order.iter().map(|wanted| wanted.parse().unwrap()).collect();
+        let providers = Providers { order, fallback, ..Providers::default() };
+        let settings = SessionSettings { providers, ..SessionSettings::default() };
+        let taken = divided.iter().map(|(provider, operator)| ((*provider).to_owned(), (*operator).to_owned()));
+        judge(Path::new("graph.onnx"), &settings, &Share::gather(taken)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_provider_that_takes_nothing_is_an_error_unless_it_may() {
+        let on_cpu = [("cpu", "MatMul"), ("cpu", "Add")];
+        assert_eq!(
+            judged(&["qnn", "cpu"], false, &on_cpu).unwrap_err(),
+            "the provider 'qnn' takes nothing of graph.onnx; what there is: cpu 2 (Add, MatMul). Take it out of `[model] \
+             providers`, or set `fallback = true` there to go on without it"
+        );
+        assert_eq!(judged(&["qnn", "cpu"], true, &on_cpu), Ok(()));
+        // Behind one that takes all, nothing is left to take.
+        let on_tensorrt = [("tensorrt", "MatMul")];
+        assert_eq!(judged(&["tensorrt", "cuda", "cpu"], false, &on_tensorrt), Ok(()));
+        assert!(judged(&["cuda", "tensorrt", "cpu"], false, &on_tensorrt).is_err());
+    }
+
+    #[test]
+    fn the_processor_takes_what_is_left_only_when_it_is_named() {
+        let divided = [("openvino", "MatMul"), ("cpu", "GroupQueryAttention")];
+        assert_eq!(judged(&["openvino", "cpu"], false, &divided), Ok(()));
+        assert_eq!(judged(&["openvino"], true, &divided), Ok(()));
+        let refused = judged(&["openvino"], false, &divided).unwrap_err();
+        assert!(refused.contains("openvino 1 (MatMul), cpu 1 (GroupQueryAttention). Add 'cpu'"), "{refused}");
+        assert_eq!(judged(&["cpu"], false, &[]), Ok(()));
+    }
 }

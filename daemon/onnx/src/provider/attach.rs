@@ -21,8 +21,8 @@ pub(crate) enum AttachError {
     Plugin(#[from] LoadPluginError),
     #[error("{path} finds no {} on this board, {}: {}", device(.wanted), listed(.found), what_it_needs(.wanted.provider))]
     NoDevice { path: PathBuf, wanted: Wanted, found: Vec<DeviceKind> },
-    #[error("{0}")]
-    Refused(String),
+    #[error("{reason}; {}", what_it_needs(*.provider))]
+    Refused { provider: Provider, reason: String },
 }
 
 fn device(wanted: &Wanted) -> String {
@@ -34,10 +34,10 @@ fn listed(found: &[DeviceKind]) -> String {
     if names.is_empty() { "nor anything else to run on".to_owned() } else { format!("only {}", names.join(", ")) }
 }
 
-/// What a plugin that loads finds nothing without.
+/// What a provider does not work without.
 fn what_it_needs(provider: Provider) -> &'static str {
     match provider {
-        Provider::Cpu => "the processor is in ONNX Runtime itself and needs no plugin",
+        Provider::Cpu => "the processor is part of every ONNX Runtime: run `make setup`",
         Provider::OpenVino => "it takes Intel's devices alone, its processors too, with the driver that each needs",
         Provider::WebGpu => "it needs a Vulkan driver and its loader (Debian: mesa-vulkan-drivers, libvulkan1)",
         Provider::Qnn => "it needs a Qualcomm board with its driver, and hob's user in the driver's group",
@@ -102,7 +102,7 @@ fn attach_built_in(
     match builder.with_execution_providers([provider.error_on_failure()]) {
         Ok(builder) => (builder, Ok(attached)),
         Err(error) => {
-            let refused = AttachError::Refused(error.message().to_owned());
+            let refused = AttachError::Refused { provider: wanted.provider, reason: error.message().to_owned() };
             (error.recover(), Err(refused))
         }
     }
@@ -148,7 +148,7 @@ fn attach_plugin(
             (builder, Ok(Attached { provider, device, vendor, plugin: Some(plugin.path) }))
         }
         Err(error) => {
-            let refused = AttachError::Refused(error.message().to_owned());
+            let refused = AttachError::Refused { provider: wanted.provider, reason: error.message().to_owned() };
             (error.recover(), Err(refused))
         }
     }
