@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket model-standins test-parity install uninstall
+.PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket model-standins test-parity provider-openvino install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
@@ -85,6 +85,10 @@ test-parity: ## hold the decoder to PyTorch, token by token, on the stand-ins (m
 	@$(SETUP) rust packages onnxruntime
 	cargo build --quiet --locked -p e2e --bin parity
 	RUST_LIB_BACKTRACE=0 HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/debug/parity target/standins
+
+provider-openvino: ## bring OpenVINO's plugin for Intel's devices into .cache (docs/how-to/providers.md)
+	@$(SETUP) packages
+	scripts/fetch-openvino.sh plugin
 
 # Writes to the machine only below DESTDIR. What the owner may have changed is kept.
 install: ## install binary, library, model, plugins, settings and units (DESTDIR, PREFIX)
