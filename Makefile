@@ -22,7 +22,7 @@ ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 .PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket model-standins test-parity provider-openvino install uninstall
 
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-17s %s\n", $$1, $$2 }'
 
 setup: ## bring what the machine lacks: packages, Rust target, tools, ONNX Runtime
 	@$(SETUP)
