@@ -98,7 +98,7 @@ fn every_provider_is_listed_and_those_in_the_settings_are_marked() {
   webgpu    not here: take the plugin out of the Python package onnxruntime-ep-webgpu, and name it with `[onnx.plugins] webgpu`
   qnn       not here: on aarch64 take the plugin out of the Python package onnxruntime-qnn, with the libraries beside it, and name it with `[onnx.plugins] qnn`
 * cuda      not here: name an ONNX Runtime that was built for CUDA with `[onnx] library` (the Python package onnxruntime-gpu has one; for a Jetson, build it or take NVIDIA's), or a plugin with `[onnx.plugins] cuda`
-  tensorrt  not here: name an ONNX Runtime that was built for TensorRT with `[onnx] library`, or take the plugin out of the Python package onnxruntime-ep-nv-tensorrt-rtx, and name it with `[onnx.plugins] tensorrt`
+  tensorrt  not here: name an ONNX Runtime that was built for TensorRT with `[onnx] library`, or take the plugin out of the Python package onnxruntime-ep-nv-tensorrt-rtx-cu13, and name it with `[onnx.plugins] tensorrt`
 "#);
 }
 

@@ -5,7 +5,7 @@ use crate::port::{Port, Signature};
 use crate::provider::{
     Attached, ProfileFolder, Provider, RECORD, ReadProfileError, Share, Wanted, attach, read_profile, shares,
 };
-use crate::settings::SessionSettings;
+use crate::settings::{Providers, SessionSettings};
 use crate::stop::Stop;
 use crate::tensor::{Tensor, TensorError};
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
@@ -181,7 +181,16 @@ impl Session {
             Source::File => builder.commit_from_file(path),
             Source::Made(graph) => builder.commit_from_memory(graph),
         };
-        let session = committed.map_err(|error| refused(path, error.code(), error.message()))?;
+        let session = match committed {
+            Ok(session) => session,
+            Err(error) if settings.providers.fallback && settings.providers.beside_cpu().next().is_some() => {
+                let reason = error.message();
+                tracing::warn!(graph = %path.display(), reason, "the providers cannot open a graph, and the processor does");
+                let alone = SessionSettings { providers: Providers::default(), ..settings.clone() };
+                return Self::open_from(runtime, path, source, &alone, profile);
+            }
+            Err(error) => return Err(refused(path, error.code(), error.message())),
+        };
         // Without another provider the processor has everything.
         let asked = settings.providers.beside_cpu().next().is_some();
         let shares = if asked { shares(&session).map_err(other)? } else { Vec::new() };
@@ -368,7 +377,6 @@ fn data_name(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Providers;
 
     /// What becomes of a graph that was divided like this.
     fn judged(order: &[&str], fallback: bool, divided: &[(&str, &str)]) -> Result<(), String> {

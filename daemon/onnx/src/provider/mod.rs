@@ -120,7 +120,7 @@ impl Provider {
             }
             Self::TensorRt => {
                 "name an ONNX Runtime that was built for TensorRT with `[onnx] library`, or take the plugin out of the Python \
-                 package onnxruntime-ep-nv-tensorrt-rtx, and name it with `[onnx.plugins] tensorrt`"
+                 package onnxruntime-ep-nv-tensorrt-rtx-cu13, and name it with `[onnx.plugins] tensorrt`"
             }
         }
     }
