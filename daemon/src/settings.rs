@@ -412,6 +412,14 @@ impl Settings {
     }
 }
 
+/// What is wrong with a TOML text, and in which line.
+#[must_use]
+pub fn with_line(text: &str, error: &toml::de::Error) -> String {
+    let message = with_nearest_key(error.message());
+    let before = error.span().and_then(|span| text.get(..span.start));
+    before.map_or_else(|| message.clone(), |before| format!("line {}: {message}", before.matches('\n').count() + 1))
+}
+
 /// Adds the nearest known key to serde's message about an unknown one.
 #[must_use]
 pub fn with_nearest_key(message: &str) -> String {

@@ -22,6 +22,8 @@ use hob_onnx::{OpenLibraryError, Providers, Runtime, SessionSettings};
 use hob_plugin_host::{Caps, HostSettings, OpenHostError, PluginHost};
 use hob_state::{Bound, OpenStoreError, Opened, ReadStateError, Recovered, StateLimits, StateWriter, Store};
 use std::num::NonZero;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -78,6 +80,16 @@ pub enum StartError {
     /// The model, in a way that nobody foresaw.
     #[error("the model broke as it was opened: see the log")]
     ModelBroke,
+    /// Root works on what is another user's.
+    #[error(
+        "{folder} belongs to user {owner}, and root would spoil it: run this as that user (sudo -u '#{owner}' hob …)"
+    )]
+    Root {
+        /// The state's folder.
+        folder: PathBuf,
+        /// Whose it is.
+        owner: u32,
+    },
     /// The state's thread.
     #[error("the state's thread cannot be started")]
     Thread(#[source] std::io::Error),
@@ -105,6 +117,7 @@ impl StartError {
             | Self::Plugins(_)
             | Self::Library(_)
             | Self::Variant(_)
+            | Self::Root { .. }
             | Self::Model(_) => false,
         }
     }
@@ -135,6 +148,7 @@ pub struct Built {
 /// # Errors
 /// [`StartError`], for the first stage that cannot be made.
 pub async fn build(settings: Settings) -> Result<Built, StartError> {
+    refuse_root(&settings)?;
     let devices = Arc::new(Devices::open(&settings.devices.file)?);
     let names = devices.inventory().devices.iter().map(|device| device.name.clone());
     let states = Arc::new(States::of(names));
@@ -258,6 +272,7 @@ impl Built {
     /// # Errors
     /// [`RunError`] when the socket cannot be opened or the driver gives up.
     pub async fn run(self, stop: CancellationToken) -> Result<(), RunError> {
+        make_folder_of(&self.settings.doors.socket);
         let door = Door::bind(door_settings(&self.settings)).await.map_err(StartError::Door)?;
         let (requests_in, requests) = mpsc::channel(DOOR_REQUESTS);
         self.drive(requests, stop, |supervisor| {
@@ -380,6 +395,29 @@ fn named(stopped: Stopped) -> Vec<&'static str> {
     match stopped {
         Stopped::Drained => Vec::new(),
         Stopped::Aborted(names) => names,
+    }
+}
+
+/// Who owns a folder, or the nearest one above that is there.
+pub(crate) fn owner(folder: &Path) -> Option<u32> {
+    folder.ancestors().find_map(|folder| std::fs::metadata(folder).ok()).map(|about| about.uid())
+}
+
+/// Root would leave files that hob's own user cannot use.
+fn refuse_root(settings: &Settings) -> Result<(), StartError> {
+    let folder = &settings.state.folder;
+    match owner(folder) {
+        Some(owner) if owner != 0 && rustix::process::geteuid().is_root() => {
+            Err(StartError::Root { folder: folder.clone(), owner })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Makes the folder that a socket is to lie in. When it cannot, opening the socket says why.
+pub(crate) fn make_folder_of(socket: &Path) {
+    if let Some(folder) = socket.parent() {
+        std::fs::create_dir_all(folder).ok();
     }
 }
 

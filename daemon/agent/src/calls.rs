@@ -82,8 +82,11 @@ impl Agent {
                     format!("{} is not allowed from there", reply::call_in_words(call.tool.as_str(), &call.args));
                 over(call.tool, call.args, Outcome::Denied { reason })
             }
-            Verdict::Allow | Verdict::Confirm(_) if turn.command.dry_run => {
+            Verdict::Allow if turn.command.dry_run => {
                 over(call.tool, call.args, Outcome::Returned { value: json!({ "dry_run": true }) })
+            }
+            Verdict::Confirm(_) if turn.command.dry_run => {
+                over(call.tool, call.args, Outcome::Returned { value: json!({ "dry_run": true, "would_ask": true }) })
             }
             Verdict::Allow => Looked::Run(call),
             Verdict::Confirm(doubt) => Looked::Ask(call, doubt),

@@ -35,6 +35,10 @@ fn sentence(tool: Option<&ToolSpec>, receipt: &Receipt) -> String {
 }
 
 fn returned(tool: Option<&ToolSpec>, receipt: &Receipt, value: &Value) -> String {
+    if value.get("dry_run") == Some(&Value::Bool(true)) {
+        let asking = if value.get("would_ask").is_some() { ", after asking" } else { "" };
+        return format!("I would {}{asking}.", words_of(receipt));
+    }
     if tool.is_none_or(|tool| tool.effects.read_only) {
         return facts(receipt, value);
     }

@@ -143,6 +143,8 @@ pub struct Connection {
     backoff: Backoff,
     /// When the present connection came about, and whether the broker knew the session.
     up: Option<(Instant, bool)>,
+    /// That the broker cannot be reached was said.
+    complained: bool,
     /// Filters that the broker has not answered yet, in the order in which they were asked for.
     asked_for: Vec<String>,
 }
@@ -165,6 +167,7 @@ impl Connection {
             number,
             backoff: Backoff::default(),
             up: None,
+            complained: false,
             asked_for: Vec::new(),
         }
     }
@@ -213,6 +216,7 @@ impl Connection {
         let first = self.number.fetch_add(1, Ordering::AcqRel) == 0;
         self.eventloop.options.set_clean_start(false);
         self.up = Some((Instant::now(), session_present));
+        self.complained = false;
         // A new process may listen to other topics than the one before, and wants the retained states.
         // A subscription whose answer never came may not have arrived, although the session did.
         let ask = first || !session_present || !self.asked_for.is_empty();
@@ -336,8 +340,12 @@ impl Connection {
         if was_connected {
             tracing::warn!(%reason, "lost the broker");
             self.tell(MqttEvent::Disconnected { reason }).await?;
-        } else {
+        } else if self.complained {
             tracing::debug!(%reason, "the broker is away");
+        } else {
+            self.complained = true;
+            let MqttSettings { host, port, .. } = &self.settings;
+            tracing::warn!(%reason, "cannot reach the broker at {host}:{port}; it is tried again and again");
         }
         tokio::select! {
             () = tokio::time::sleep(next.wait) => {}

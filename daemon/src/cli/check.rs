@@ -4,6 +4,7 @@ use super::Invocation;
 use crate::devices::Devices;
 use crate::exit::Exit;
 use crate::start::{self, StartError};
+use anyhow::bail;
 use hob_state::OpenStoreError;
 
 pub(super) async fn check(invocation: &Invocation) -> anyhow::Result<Exit> {
@@ -11,6 +12,10 @@ pub(super) async fn check(invocation: &Invocation) -> anyhow::Result<Exit> {
     match start::build(settings.clone()).await {
         Ok(mut built) => {
             built.model_opened().await?;
+            start::make_folder_of(&settings.doors.socket);
+            if let Some(folder) = settings.doors.socket.parent().filter(|folder| !folder.is_dir()) {
+                bail!("the control socket has no folder {}: correct `[doors] socket`", folder.display());
+            }
             let lines = built.summary();
             built.discard();
             invocation.print(&lines, || lines.iter().cloned().chain(["ok".to_owned()]).collect())?;

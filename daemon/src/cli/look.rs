@@ -33,7 +33,7 @@ pub(super) async fn tools(invocation: &Invocation) -> anyhow::Result<Exit> {
     let settings = invocation.settings()?;
     let tools: Vec<ToolSpec> = match ask_daemon(&settings.doors.socket, Request::Tools).await? {
         Some(value) => serde_json::from_value(value)?,
-        None => open_host(&settings).await?.tools(),
+        None => open_host(&settings).await?.host.tools(),
     };
     let width = tools.iter().map(|tool| tool.name.as_str().len()).max().unwrap_or(0);
     let line = |tool: &ToolSpec| format!("{:width$}  {:6}  {}", tool.name.as_str(), tool.plugin, tool.description);

@@ -150,7 +150,9 @@ pub fn main() -> Exit {
 
 fn dispatch(context: &Invocation, command: Command) -> anyhow::Result<Exit> {
     if let Command::Completions { shell } = command {
-        clap_complete::generate(shell, &mut Cli::command(), "hob", &mut std::io::stdout());
+        let mut script = Vec::new();
+        clap_complete::generate(shell, &mut Cli::command(), "hob", &mut script);
+        print_line(String::from_utf8_lossy(&script).trim_end())?;
         return Ok(Exit::Ok);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -5,6 +5,7 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::start::{self, StartError};
 use anyhow::{Context, bail};
+use hob_doors::DoorClient;
 use hob_events::{DeviceAction, PluginName};
 use hob_plugin_host::{
     DeviceFilter, DeviceOrder, DeviceRefusal, Grant, IoFuture, KvFailure, KvQuota, KvRange, KvWrite, PluginHost,
@@ -12,6 +13,7 @@ use hob_plugin_host::{
 };
 use std::path::PathBuf;
 use std::sync::Arc;
+use tempfile::TempDir;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(
@@ -49,13 +51,19 @@ pub(super) enum Plugin {
 
 pub(super) async fn plugin(invocation: &Invocation, command: Plugin) -> anyhow::Result<Exit> {
     let settings = invocation.settings()?;
-    let host = open_host(&settings).await?;
+    let Opened { host, cache: _cache } = open_host(&settings).await?;
+    let changes = !matches!(command, Plugin::List | Plugin::Inspect { .. });
     match command {
         Plugin::Install { package } => {
             let report = host.install(&package).await?;
             let plugin = &report.manifest.plugin;
-            let line = format!("installed {} {}; now: hob plugin grant {}", plugin.id, plugin.version, plugin.id);
-            super::print_line(&line)?;
+            let needs: Vec<&str> = report.needs.iter().map(|needed| needed.word()).collect();
+            let needs = if needs.is_empty() { "nothing".to_owned() } else { needs.join(", ") };
+            let first = format!("installed {} {}, a component of {}", plugin.id, plugin.version, report.component);
+            let tools = report.tools.iter().map(|tool| format!("offers {}: {}", tool.name, tool.description));
+            let last = format!("it may do nothing yet: hob plugin grant {}", plugin.id);
+            let lines = [first, format!("needs {needs}")].into_iter().chain(tools).chain([last]);
+            super::print_line(&lines.collect::<Vec<_>>().join("\n"))?;
         }
         Plugin::List => {
             let reports = host.inspect().await;
@@ -66,6 +74,7 @@ pub(super) async fn plugin(invocation: &Invocation, command: Plugin) -> anyhow::
             invocation.print(&reports, lines)?;
         }
         Plugin::Grant { plugin } => {
+            refuse_unknown(&host, &plugin).await?;
             let manifest = host.manifest(&name(&plugin)?)?;
             let grant = Grant::all_asked(&manifest);
             host.grant(&grant).await?;
@@ -92,13 +101,40 @@ pub(super) async fn plugin(invocation: &Invocation, command: Plugin) -> anyhow::
             super::print_line(&format!("removed {plugin}"))?;
         }
     }
+    if changes && DoorClient::connect(&settings.doors.socket).await.is_ok() {
+        super::print_line("a hob is running and goes on as before: restart it (systemctl restart hob)")?;
+    }
     Ok(Exit::Ok)
 }
 
+/// The plugin host by itself, and the folder it compiles into when that is not hob's own.
+pub(super) struct Opened {
+    pub(super) host: PluginHost,
+    pub(super) cache: Option<TempDir>,
+}
+
 /// The plugin host by itself, for looking and installing: its plugins reach nothing.
-pub(super) async fn open_host(settings: &Settings) -> anyhow::Result<PluginHost> {
-    let host = PluginHost::open(start::host_settings(settings), Arc::new(Nowhere)).await;
-    Ok(host.map_err(StartError::from)?)
+///
+/// Root compiles into a folder of its own: code that hob's user compiled is not root's to run, and what root would leave
+/// in hob's folder hob could not use.
+pub(super) async fn open_host(settings: &Settings) -> anyhow::Result<Opened> {
+    let mut host = start::host_settings(settings);
+    let foreign = rustix::process::geteuid().is_root() && start::owner(&host.cache).is_none_or(|owner| owner != 0);
+    let cache = foreign.then(TempDir::new).transpose().context("no folder to compile in")?;
+    if let Some(cache) = &cache {
+        host.cache = cache.path().to_owned();
+    }
+    let host = PluginHost::open(host, Arc::new(Nowhere)).await.map_err(StartError::from)?;
+    Ok(Opened { host, cache })
+}
+
+async fn refuse_unknown(host: &PluginHost, plugin: &str) -> anyhow::Result<()> {
+    let installed: Vec<String> = host.inspect().await.iter().map(|report| report.plugin.to_string()).collect();
+    if !installed.iter().any(|name| name == plugin) {
+        let names = if installed.is_empty() { "none".to_owned() } else { installed.join(", ") };
+        bail!("no plugin is called {plugin}; installed: {names}");
+    }
+    Ok(())
 }
 
 fn name(plugin: &str) -> anyhow::Result<PluginName> {

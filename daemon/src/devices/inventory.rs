@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug, thiserror::Error)]
 pub enum OpenDevicesError {
     /// The file cannot be read.
-    #[error("the inventory {path} cannot be read")]
+    #[error("the inventory {path} cannot be read: make it, or correct `[devices] file`")]
     Read {
         /// Which file.
         path: PathBuf,
@@ -128,7 +128,7 @@ impl Devices {
     fn parse(path: &Path, text: &str) -> Result<Self, OpenDevicesError> {
         let file: File = toml::from_str(text).map_err(|error| OpenDevicesError::Parse {
             path: path.to_owned(),
-            reason: crate::settings::with_nearest_key(error.message()),
+            reason: crate::settings::with_line(text, &error),
         })?;
         let mut devices = Self::default();
         let mut inventory = Inventory { devices: Vec::new(), areas: file.area };
@@ -267,8 +267,8 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        assert_snapshot!(problem("[[device]]\nname='a'\nkind='lamp'\ntopic='t'"), @"the inventory devices.toml is not understood: unknown variant `lamp`, expected one of `light`, `switch`, `fan`, `cover`, `valve`, `lock`, `climate`, `media`, `vacuum`, `sensor`, `scene`; did you mean `fan`?");
-        assert_snapshot!(problem("[[device]]\nname='a'\nkind='light'\ntopik='t'"), @"the inventory devices.toml is not understood: unknown field `topik`, expected one of `name`, `aliases`, `area`, `kind`, `risk`, `topic`, `command_topic`; did you mean `topic`?");
+        assert_snapshot!(problem("[[device]]\nname='a'\nkind='lamp'\ntopic='t'"), @"the inventory devices.toml is not understood: line 3: unknown variant `lamp`, expected one of `light`, `switch`, `fan`, `cover`, `valve`, `lock`, `climate`, `media`, `vacuum`, `sensor`, `scene`; did you mean `fan`?");
+        assert_snapshot!(problem("[[device]]\nname='a'\nkind='light'\ntopik='t'"), @"the inventory devices.toml is not understood: line 4: unknown field `topik`, expected one of `name`, `aliases`, `area`, `kind`, `risk`, `topic`, `command_topic`; did you mean `topic`?");
         assert_snapshot!(problem("[[device]]\nname='a'\nkind='light'\ntopic='t/#'"), @r#"device "a" in devices.toml cannot be reached on "t/#": a topic is needed, without '+' and '#'"#);
         assert_snapshot!(problem("[[device]]\nname='a|b'\nkind='light'\ntopic='t'"), @r#"the inventory devices.toml has a name that cannot be used, "a|b": '|', '/' and control characters divide the lines of the prompt"#);
         assert_snapshot!(problem("[[device]]\nname='a'\nkind='light'\ntopic='t'\n[[device]]\nname='b'\naliases=['A']\nkind='light'\ntopic='u'"), @r#"the inventory devices.toml gives the name "A" twice: every name and alias must be unique, whatever its case"#);

@@ -91,7 +91,7 @@ pub enum OpenStoreError {
         known: u32,
     },
     /// The operating system says no.
-    #[error("the state folder {folder} cannot be used: {source}")]
+    #[error("the state folder {folder} cannot be used (it belongs to the user that hob runs as: sudo -u hob hob …)")]
     Folder {
         /// The folder.
         folder: PathBuf,

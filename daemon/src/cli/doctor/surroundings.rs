@@ -75,11 +75,11 @@ fn reach(host: &str, port: u16) -> io::Result<()> {
 
 pub(super) async fn plugins(settings: &Settings) -> Vec<Finding> {
     const WHAT: &str = "plugins";
-    let host = match open_host(settings).await {
-        Ok(host) => host,
+    let opened = match open_host(settings).await {
+        Ok(opened) => opened,
         Err(error) => return vec![Finding::fail(WHAT, format!("{error:#}"), None)],
     };
-    let reports = host.inspect().await;
+    let reports = opened.host.inspect().await;
     if reports.is_empty() {
         let advice = "without a tool hob can do nothing but talk: hob plugin --help";
         return vec![Finding::warn(WHAT, format!("none in {}", settings.plugins.folder.display()), advice)];
