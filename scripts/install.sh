@@ -15,12 +15,13 @@ if [ "$1" = --remove ]; then remove=yes; shift; fi
 dest=$1 prefix=$1$2 etc=$1$3/hob var=$1$4/lib/hob
 program=$prefix/bin/hob library=$prefix/lib/hob model=$prefix/share/hob docs=$prefix/share/doc/hob
 unit=$prefix/lib/systemd/system/hob.service
+completion=$prefix/share/bash-completion/completions/hob
 sysusers=$prefix/lib/sysusers.d/hob.conf tmpfiles=$prefix/lib/tmpfiles.d/hob.conf
 
 if [ -n "$remove" ]; then
-    rm -f "$program" "$unit" "$sysusers" "$tmpfiles"
+    rm -f "$program" "$unit" "$sysusers" "$tmpfiles" "$completion"
     rm -rf "$library" "$model" "$docs"
-    echo "uninstalled; left alone: $etc and $var"
+    echo "uninstalled; left alone: $etc, $var and ${var%lib/hob}cache/hob"
     exit
 fi
 
@@ -32,7 +33,11 @@ install -Dm644 "$5" "$library/$(basename "$5")"
 install -d "$model/models"
 rm -rf "$model/models/pocket"
 cp -R "${MODEL:-models/pocket}" "$model/models/pocket"
-install -Dm644 -t "$docs" README.md LICENSE configs/hob.toml configs/devices.toml
+install -Dm644 -t "$docs" README.md ARCHITECTURE.md SPECIFICATION.md SECURITY.md CHANGELOG.md LICENSE
+install -Dm644 -t "$docs/configs" configs/hob.toml configs/devices.toml
+install -Dm644 -t "$docs/docs/how-to" docs/how-to/*.md
+install -Dm644 -t "$docs/systemd" systemd/README.md
+"$program" completions bash | install -Dm644 /dev/stdin "$completion"
 
 keep 640 configs/hob.toml "$etc/hob.toml"
 keep 640 configs/devices.toml "$etc/devices.toml"
@@ -56,4 +61,4 @@ for id in home lists; do
     fi
 done
 
-echo "installed below ${dest:-/}: $(du -ch "$program" "$library" "$model" | tail -n1 | cut -f1); next: systemd/README.md"
+echo "installed below ${dest:-/}: $(du -ch "$program" "$library" "$model" | tail -n1 | cut -f1); next: $docs/systemd/README.md"
