@@ -1,8 +1,8 @@
 //! Root beside a hob that runs as a user of its own: it manages plugins and spoils nothing.
 
-use std::os::unix::fs::{MetadataExt, chown};
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up says so at once")]
 
+use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 use std::process::{Command, Output};
 
