@@ -1,9 +1,7 @@
 //! Token ids to rows: out of the tables on disk where the graph is one of tables, else by running it.
 
 use crate::folder::OpenModelError;
-use hob_onnx::{
-    Lookup, OpenLookupError, Providers, RunError, Runtime, Session, SessionSettings, Signature, Stop, Tensor,
-};
+use hob_onnx::{Lookup, Providers, RunError, Runtime, Session, SessionSettings, Signature, Stop, Tensor};
 use std::path::Path;
 
 /// What turns token ids into rows.
@@ -12,12 +10,7 @@ pub enum Embed {
     /// Rows are read from the data file. The tables take no memory but what the system keeps of the file.
     Tables(Lookup),
     /// The graph is loaded whole, since it does more than to look rows up.
-    Graph {
-        /// The graph.
-        session: Box<Session>,
-        /// Why it is not answered from its file.
-        because: OpenLookupError,
-    },
+    Graph(Box<Session>),
 }
 
 impl Embed {
@@ -33,7 +26,7 @@ impl Embed {
                 let settings = SessionSettings { providers: Providers::default(), ..settings.clone() };
                 let session = Box::new(Session::open(runtime, path, &settings)?);
                 tracing::warn!(graph = %path.display(), %because, "the embedding tables are loaded into memory");
-                Ok(Self::Graph { session, because })
+                Ok(Self::Graph(session))
             }
         }
     }
@@ -43,7 +36,7 @@ impl Embed {
     pub fn signature(&self) -> &Signature {
         match self {
             Self::Tables(lookup) => lookup.signature(),
-            Self::Graph { session, .. } => session.signature(),
+            Self::Graph(session) => session.signature(),
         }
     }
 
@@ -55,7 +48,7 @@ impl Embed {
         let tokens: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
         match self {
             Self::Tables(lookup) => lookup.run(&tokens),
-            Self::Graph { session, .. } => {
+            Self::Graph(session) => {
                 let tokens = Tensor::i64(&[1, tokens.len()], tokens)?;
                 session.run(&[(ids, &tokens)], stop)
             }

@@ -39,7 +39,6 @@ pub use budget::{Budget, Extent, Needs, Size};
 pub use config::{GenerationConfig, ModelConfig};
 pub use decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 pub use describe::{Description, FileSize, describe};
-pub use embed::Embed;
 pub use folder::{ModelFolder, OpenModelError, UnknownVariant, Variant};
 pub use front::Recalled;
 pub use gemma::{Gemma, ModelSettings, Parts};

@@ -64,12 +64,6 @@ impl OrtDecoder {
         Ok(Self { embed, decoder, layout, slots, context })
     }
 
-    /// What turns ids into rows.
-    #[must_use]
-    pub fn embed(&self) -> &Embed {
-        &self.embed
-    }
-
     /// Who took which operators of the decoder; empty when nothing beside the processor was asked for.
     #[must_use]
     pub fn shares(&self) -> &[Share] {

@@ -114,12 +114,6 @@ impl Graph {
         &self.path
     }
 
-    /// All operators, in the file's order.
-    #[must_use]
-    pub fn nodes(&self) -> &[Node] {
-        &self.body.nodes
-    }
-
     /// What goes in, without the constants that older files list as well, and what comes out.
     #[must_use]
     pub fn signature(&self) -> Signature {

@@ -103,12 +103,6 @@ impl Lookup {
         &self.signature
     }
 
-    /// Bytes of all tables, which stay on disk.
-    #[must_use]
-    pub fn table_bytes(&self) -> u64 {
-        self.looked_up.iter().map(|output| output.table.bytes()).sum()
-    }
-
     /// Looks up one sequence of ids: a tensor `[1, ids, …]` for each output.
     ///
     /// # Errors

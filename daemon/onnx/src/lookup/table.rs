@@ -99,12 +99,6 @@ impl Table {
         if kind == NumberKind::F16 { Element::F16 } else { Element::F32 }
     }
 
-    /// What it takes on disk.
-    pub(super) fn bytes(&self) -> u64 {
-        let blocks = self.blocks.iter().flat_map(|blocks| [Some(&blocks.scales), blocks.zero_points.as_ref()]);
-        self.data.bytes() + blocks.flatten().map(Weights::bytes).sum::<u64>()
-    }
-
     /// A reader with the memory that reading takes.
     pub(super) fn reader(&self) -> Reader<'_> {
         let bytes = |weights: Option<&Weights>| vec![0; weights.map_or(0, Weights::row_bytes)];
