@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// What turns token ids into rows.
 #[derive(Debug)]
-pub enum Embed {
+pub(crate) enum Embed {
     /// Rows are read from the data file. The tables take no memory but what the system keeps of the file.
     Tables(Lookup),
     /// The graph is loaded whole, since it does more than to look rows up.
@@ -18,7 +18,7 @@ impl Embed {
     ///
     /// # Errors
     /// [`OpenModelError::Session`] when the graph can be opened in neither way.
-    pub fn open(runtime: &Runtime, path: &Path, settings: &SessionSettings) -> Result<Self, OpenModelError> {
+    pub(crate) fn open(runtime: &Runtime, path: &Path, settings: &SessionSettings) -> Result<Self, OpenModelError> {
         match Lookup::open(runtime, path) {
             Ok(lookup) => Ok(Self::Tables(lookup)),
             Err(because) => {
@@ -33,7 +33,7 @@ impl Embed {
 
     /// What goes in and what comes out.
     #[must_use]
-    pub fn signature(&self) -> &Signature {
+    pub(crate) fn signature(&self) -> &Signature {
         match self {
             Self::Tables(lookup) => lookup.signature(),
             Self::Graph(session) => session.signature(),
@@ -44,7 +44,7 @@ impl Embed {
     ///
     /// # Errors
     /// [`RunError`] when an id has no row, or the file cannot be read any more.
-    pub fn rows(&mut self, ids: &str, tokens: &[u32], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
+    pub(crate) fn rows(&mut self, ids: &str, tokens: &[u32], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
         let tokens: Vec<i64> = tokens.iter().map(|token| i64::from(*token)).collect();
         match self {
             Self::Tables(lookup) => lookup.run(&tokens),
