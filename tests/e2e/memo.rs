@@ -9,7 +9,7 @@ use serde_json::json;
 use std::fs;
 use std::path::Path;
 
-const WORDS: &str = "turn on the big lamp";
+const WORDS: &str = "turn on the ceiling lamp";
 
 async fn world() -> anyhow::Result<World> {
     World::with_hob(&House::example()?, Places::pocket()?).await

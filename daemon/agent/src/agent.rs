@@ -322,6 +322,10 @@ impl Agent {
         let written = serde_json::to_string(&generated.writing).unwrap_or_default();
         audit(at, AuditKind::Written { turn: id, text: written }, out);
         let malformed = turn.take_up(generated.writing, generated.tokens, generated.tokenizer);
+        // A model that is unsure whether it is done says the same again.
+        let todo = std::mem::take(&mut turn.todo);
+        let again = |call: &WrittenCall| turn.has_done(call) && !self.reads_only(&call.tool);
+        turn.todo = todo.into_iter().filter(|written| !again(&written.call)).collect();
         match malformed {
             Some(reason) if turn.todo.is_empty() => {
                 let message = format!("the model wrote a call that is none: {reason}");

@@ -94,7 +94,7 @@ impl Agent {
     }
 
     pub(crate) fn run(&mut self, at: UnixMs, mut turn: Turn, call: ToolCall, out: &mut Decisions) {
-        if !self.reads_only(&call.tool) {
+        if !self.reads_only(call.tool.as_str()) {
             turn.acted = true;
             out.record(Record::Calling {
                 call: call.id,
@@ -112,12 +112,12 @@ impl Agent {
         self.turns.insert(turn.id, turn);
     }
 
-    fn reads_only(&self, tool: &ToolName) -> bool {
-        self.offer.tool(tool.as_str()).is_some_and(|tool| tool.effects.read_only)
+    pub(crate) fn reads_only(&self, tool: &str) -> bool {
+        self.offer.tool(tool).is_some_and(|tool| tool.effects.read_only)
     }
 
     pub(crate) fn note(&self, turn: &mut Turn, receipt: Receipt, out: &mut Decisions) {
-        turn.acted |= !self.reads_only(&receipt.tool);
+        turn.acted |= !self.reads_only(receipt.tool.as_str());
         out.record(Record::Receipt { command: turn.command.id.clone(), receipt: receipt.clone() });
         turn.note(receipt);
     }

@@ -139,6 +139,12 @@ impl Turn {
         malformed
     }
 
+    /// Whether this very call came back with a result in this turn already, from an earlier answer of the model.
+    pub(crate) fn has_done(&self, call: &WrittenCall) -> bool {
+        let same = |receipt: &Receipt| receipt.tool.as_str() == call.tool && receipt.args == call.args;
+        self.receipts.iter().any(|receipt| same(receipt) && matches!(receipt.outcome, Outcome::Returned { .. }))
+    }
+
     /// Whether the model has read what a tool returned, now or earlier in the conversation: text from outside.
     fn is_tainted(&self) -> bool {
         let returned = |part: &Part| matches!(part, Part::Response { .. });

@@ -193,6 +193,21 @@ fn commands_wait_until_the_model_is_there_and_their_time_does_not_run() {
 }
 
 #[test]
+fn what_was_done_in_a_turn_is_not_done_again_because_the_model_repeats_itself() {
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, text("a")));
+    let first = agent.step(generated(2, 0, vec![call("turn_on", "lamp", 0.9)]));
+    agent.step(returned(3, &the_call(&first)));
+    let again = agent.step(generated(4, 0, vec![call("turn_on", "lamp", 0.9)]));
+    assert_snapshot!(lines(&again), @r#"finish a Succeeded "Lamp: done.""#);
+    // Said twice at once it is meant twice.
+    agent.step(happened(5, text("b")));
+    let twice = agent.step(generated(6, 1, vec![call("toggle", "lamp", 0.9), call("toggle", "lamp", 0.9)]));
+    let second = agent.step(returned(7, &the_call(&twice)));
+    assert_eq!(second.calls().count(), 1);
+}
+
+#[test]
 fn a_rule_acts_without_the_model_and_leaves_an_inbox_entry() {
     let mut agent = agent(json!([
         {"name": "dusk", "topic": "sun", "when": {"equals": "down"}, "do": {"call": {"tool": "turn_on", "args": {"device": "lamp"}}}},
