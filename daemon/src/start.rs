@@ -143,7 +143,8 @@ pub struct Built {
     pub recovered: Vec<Recovered>,
 }
 
-/// Makes every stage, top to bottom. A broker that is away is no error; everything else that is missing is.
+/// Makes every stage, top to bottom. A broker that is away is no error; everything else that is missing is, but the
+/// model is opened by its worker meanwhile: see [`Built::model_opened`].
 ///
 /// # Errors
 /// [`StartError`], for the first stage that cannot be made.
