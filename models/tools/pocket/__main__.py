@@ -29,6 +29,7 @@ SHIPPING = {
     "answers": "how many answers each graph of a folder gets right",
     "release": "all of these at once: the folder that is shipped",
     "tiny": "the tiny random folder that unit tests open",
+    "media": "small pictures and sounds, and what Transformers makes of them before an encoder",
     "standins": "random miniatures of E2B and E4B in the published graph form, with goldens",
 }
 
