@@ -297,6 +297,10 @@ impl Driver {
 
     fn read(&self, payload: &[u8]) -> Result<CommandDraft, RefuseCommandError> {
         let draft = parse_command(payload, self.limits)?;
+        if !draft.media.is_empty() {
+            let reason = "this hob takes no pictures and sounds yet".to_owned();
+            return Err(MalformedCommand::BadMedia { reason }.into());
+        }
         let named = |prefix: &&&str| draft.id.as_ref().is_some_and(|id| id.as_str().starts_with(**prefix));
         match OWN_PREFIXES.iter().find(named) {
             Some(prefix) => Err(RefuseCommandError::Reserved(prefix)),
@@ -362,6 +366,7 @@ fn command(id: CommandId, draft: CommandDraft, source: Source, trust: Trust, exp
     Command {
         id,
         ask: draft.ask,
+        media: Vec::new(),
         conversation: draft.conversation,
         area: draft.area,
         dry_run: draft.dry_run,

@@ -108,7 +108,7 @@ fn order(case: &Case) -> GenerateOrder {
         prompt: Prompt {
             system: system_text(&case.instructions, &case.inventory).into(),
             offer: Arc::new(Offer { tools, inventory: case.inventory.clone() }),
-            messages: vec![Message::User { text }],
+            messages: vec![Message::words(text)],
         },
         allowed: Allowed::CallsOrText,
         priority: Priority::Person,

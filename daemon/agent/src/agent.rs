@@ -203,6 +203,7 @@ impl Agent {
         let command = Command {
             id: id.clone(),
             ask,
+            media: Vec::new(),
             conversation: None,
             area: None,
             dry_run: false,
@@ -266,7 +267,7 @@ impl Agent {
             Ask::Text(_) => self.ask_model(at, turn, out),
             Ask::Call { tool, args } => {
                 let call = WrittenCall { tool: tool.into(), args, confidence: Confidence::CERTAIN };
-                turn.todo.push_back(Written { call, tainted: false });
+                turn.todo.push_back(Written { call, lowest: turn.command.trust });
                 self.next_call(at, turn, out);
             }
         }
@@ -313,6 +314,7 @@ impl Agent {
                     GenerateFailure::Deadline { .. } => "deadline",
                     GenerateFailure::Cancelled => "cancelled",
                     GenerateFailure::TooLong { .. } => "oversize",
+                    GenerateFailure::Medium { .. } => "medium",
                     GenerateFailure::Model { .. } => "model",
                 };
                 return self.finish(at, turn, Ending::Failed { code, message: failure.to_string() }, out);

@@ -42,7 +42,7 @@ impl Agent {
     }
 
     fn look_at(&self, at: UnixMs, id: CallId, turn: &Turn, written: Written, out: &mut Decisions) -> Looked {
-        let Written { call: written, tainted } = written;
+        let Written { call: written, lowest } = written;
         let over = |tool: ToolName, args: Map<String, Value>, outcome: Outcome| {
             Looked::Over(Box::new(Receipt { id, tool, args, outcome, actions: Vec::new(), took_ms: 0 }))
         };
@@ -55,7 +55,7 @@ impl Agent {
             Err(message) => return over(tool.name.clone(), written.args, Outcome::Failed { message }),
         };
         let risk = target::risk(tool, &devices);
-        let gate = Gate { risk, trust: turn.command.trust, tainted, confidence: written.confidence };
+        let gate = Gate { risk, trust: turn.command.trust, lowest, confidence: written.confidence };
         let verdict = gate.decide(self.settings.thresholds);
         let kind = AuditKind::Gated {
             call: id,

@@ -11,9 +11,10 @@ pub struct Gate {
     pub risk: Risk,
     /// How far whoever began the turn is believed.
     pub trust: Trust,
-    /// Whether what tools returned stood in the prompt when the call was written: then the turn is believed no more
-    /// than a device, except that whoever began it is still there to be asked.
-    pub tainted: bool,
+    /// The least that anything in the prompt was believed when the call was written: what tools returned as a device,
+    /// what was seen and heard not at all. The turn is believed no more than that, except that a person who began it is
+    /// still there to be asked.
+    pub lowest: Trust,
     /// How sure the writer was.
     pub confidence: Confidence,
 }
@@ -56,10 +57,14 @@ impl Gate {
     /// Decides. Trust is weighed before risk, and risk before confidence, so that the strictest reason is the one told.
     #[must_use]
     pub fn decide(self, thresholds: Thresholds) -> Verdict {
-        if self.tainted && self.trust > Trust::Device {
-            return match (Self { trust: Trust::Device, ..self }).decide(thresholds) {
-                Verdict::Deny => Verdict::Confirm(Doubt::Trust),
-                verdict @ (Verdict::Allow | Verdict::Confirm(_)) => verdict,
+        if self.lowest < self.trust {
+            let lowered = Self { trust: self.lowest, ..self }.decide(thresholds);
+            let own = Self { lowest: self.trust, ..self }.decide(thresholds);
+            return match (own, lowered) {
+                (Verdict::Allow | Verdict::Confirm(_), Verdict::Deny) if self.trust >= Trust::Person => {
+                    Verdict::Confirm(Doubt::Trust)
+                }
+                (_, lowered) => lowered,
             };
         }
         match (self.trust, self.risk) {
@@ -97,28 +102,31 @@ mod tests {
 
     #[test]
     fn the_whole_table_for_a_sure_model() {
-        let row = |trust, tainted| {
+        let row = |trust, lowest| {
             RISKS.map(|risk| {
-                let gate = Gate { risk, trust, tainted, confidence: Confidence::CERTAIN };
+                let gate = Gate { risk, trust, lowest, confidence: Confidence::CERTAIN };
                 strictness(gate.decide(Thresholds::default()))
             })
         };
-        let table = |tainted| TRUSTS.map(|trust| row(trust, tainted));
-        assert_eq!(table(false), [[0, 1, 2, 2], [0, 0, 1, 2], [0, 0, 0, 1], [0, 0, 0, 1]]);
-        assert_eq!(table(true), [[0, 1, 2, 2], [0, 0, 1, 2], [0, 0, 1, 1], [0, 0, 1, 1]]);
+        let table = |lowest| TRUSTS.map(|trust| row(trust, lowest));
+        assert_eq!(table(Trust::Owner), [[0, 1, 2, 2], [0, 0, 1, 2], [0, 0, 0, 1], [0, 0, 0, 1]]);
+        assert_eq!(table(Trust::Device), [[0, 1, 2, 2], [0, 0, 1, 2], [0, 0, 1, 1], [0, 0, 1, 1]]);
+        assert_eq!(table(Trust::Untrusted), [[0, 1, 2, 2], [0, 1, 2, 2], [0, 1, 1, 1], [0, 1, 1, 1]]);
     }
 
     proptest! {
         #[test]
         fn more_risk_less_trust_or_less_confidence_never_loosens(
-            trust in 0usize..4, risk in 0usize..4, tainted in any::<bool>(), sure in 0.0f32..1.0, surer in 0.0f32..1.0,
+            trust in 0usize..4, risk in 0usize..4, lowest in 0usize..4, sure in 0.0f32..1.0, surer in 0.0f32..1.0,
         ) {
-            let decide = |trust: usize, risk: usize, sure: f32| {
-                let confidence = Confidence { kept: sure, winner: 1.0 };
-                strictness(Gate { risk: RISKS[risk], trust: TRUSTS[trust], tainted, confidence }.decide(Thresholds::default()))
+            let with = |lowest: usize, trust: usize, risk: usize, sure: f32| {
+                let (confidence, lowest) = (Confidence { kept: sure, winner: 1.0 }, TRUSTS[lowest]);
+                strictness(Gate { risk: RISKS[risk], trust: TRUSTS[trust], lowest, confidence }.decide(Thresholds::default()))
             };
+            let decide = |trust: usize, risk: usize, sure: f32| with(lowest, trust, risk, sure);
             let here = decide(trust, risk, sure);
             prop_assert!(trust == 0 || decide(trust - 1, risk, sure) >= here);
+            prop_assert!(lowest == 0 || with(lowest - 1, trust, risk, sure) >= here);
             prop_assert!(risk == 3 || decide(trust, risk + 1, sure.max(0.3)) >= decide(trust, risk, sure.max(0.3)));
             prop_assert!(decide(trust, risk, sure.min(surer)) >= decide(trust, risk, sure.max(surer)));
         }

@@ -1,7 +1,7 @@
 //! What one turn remembers between steps.
 
 use hob_events::{
-    CallId, Command, Message, Outcome, Part, Receipt, Timings, TokenizerId, ToolCall, TurnId, UnixMs, Writing,
+    CallId, Command, Message, Outcome, Part, Receipt, Timings, TokenizerId, ToolCall, Trust, TurnId, UnixMs, Writing,
     WrittenCall,
 };
 use serde_json::{Value, json};
@@ -44,8 +44,8 @@ pub(crate) struct Turn {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Written {
     pub(crate) call: WrittenCall,
-    /// What tools had returned was in the prompt when it was written, so it is believed no more than they are.
-    pub(crate) tainted: bool,
+    /// The least that anything in the prompt was believed when it was written.
+    pub(crate) lowest: Trust,
 }
 
 /// What a turn waits for: exactly one thing.
@@ -70,7 +70,7 @@ impl Turn {
     pub(crate) fn new(id: TurnId, command: Command, history: Vec<Message>, user: String, deadline: UnixMs) -> Self {
         let before = history.len();
         let mut messages = history;
-        messages.push(Message::User { text: user });
+        messages.push(Message::User { text: user, media: command.media.clone() });
         Self {
             id,
             command,
@@ -127,11 +127,11 @@ impl Turn {
         tokenizer: TokenizerId,
     ) -> Option<String> {
         let mut malformed = None;
-        let tainted = self.is_tainted();
+        let lowest = self.lowest_trust();
         for piece in &writing {
             match piece {
                 Writing::Text { text } => append_sentence(&mut self.words, text),
-                Writing::Call(call) => self.todo.push_back(Written { call: call.clone(), tainted }),
+                Writing::Call(call) => self.todo.push_back(Written { call: call.clone(), lowest }),
                 Writing::Malformed { reason, .. } => malformed = Some(reason.clone()),
             }
         }
@@ -145,13 +145,17 @@ impl Turn {
         self.receipts.iter().any(|receipt| same(receipt) && matches!(receipt.outcome, Outcome::Returned { .. }))
     }
 
-    /// Whether the model has read what a tool returned, now or earlier in the conversation: text from outside.
-    fn is_tainted(&self) -> bool {
+    /// The lowest trust of all that stands in the prompt, now or from earlier in the conversation. What a tool returned
+    /// is believed as a device; what was seen or heard, as anyone: who hands a picture over did not write what stands in
+    /// it.
+    fn lowest_trust(&self) -> Trust {
         let returned = |part: &Part| matches!(part, Part::Response { .. });
-        self.messages.iter().any(|message| match message {
-            Message::Model { parts } => parts.iter().any(returned),
-            Message::User { .. } => false,
-        })
+        let of = |message: &Message| match message {
+            Message::User { media, .. } if !media.is_empty() => Trust::Untrusted,
+            Message::Model { parts } if parts.iter().any(returned) => Trust::Device,
+            Message::User { .. } | Message::Model { .. } => self.command.trust,
+        };
+        self.messages.iter().map(of).min().unwrap_or(self.command.trust).min(self.command.trust)
     }
 
     /// Notes how a call ended, for the reply and for the model.

@@ -3,6 +3,7 @@
 //! Every door (MQTT, control socket) parses with [`parse_command`], so that all speak the same contract.
 
 use crate::ids::{CommandId, ConversationId, InvalidId, ToolName, UnixMs};
+use crate::medium::{Frame, MAX_FRAMES, Medium, MediumId};
 use crate::trust::Trust;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -53,6 +54,9 @@ pub struct Command {
     pub id: CommandId,
     /// What is asked.
     pub ask: Ask,
+    /// What is to be looked at or listened to with it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub media: Vec<Medium>,
     /// The conversation it belongs to; none makes it one-shot.
     #[serde(default)]
     pub conversation: Option<ConversationId>,
@@ -80,6 +84,8 @@ pub struct CommandDraft {
     pub id: Option<CommandId>,
     /// What is asked.
     pub ask: Ask,
+    /// What is to be looked at or listened to with it.
+    pub media: Vec<MediumDraft>,
     /// The conversation it belongs to.
     pub conversation: Option<ConversationId>,
     /// The room the speaker is in.
@@ -90,6 +96,17 @@ pub struct CommandDraft {
     pub ttl_ms: Option<u64>,
 }
 
+/// A medium as a payload brings it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MediumDraft {
+    /// It was handed over before.
+    Named(Medium),
+    /// A small picture in the payload itself, as Base64.
+    Picture(String),
+    /// A short sound in the payload itself, as Base64.
+    Sound(String),
+}
+
 /// Bounds on a payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandLimits {
@@ -97,12 +114,14 @@ pub struct CommandLimits {
     pub payload_bytes: usize,
     /// Characters of the text.
     pub text_chars: usize,
+    /// Pictures, sounds and films with one command.
+    pub media: usize,
 }
 
 impl Default for CommandLimits {
     /// A spoken command has some 60 characters; 2,000 hold a pasted paragraph and keep the prompt short.
     fn default() -> Self {
-        Self { payload_bytes: 16 * 1024, text_chars: 2_000 }
+        Self { payload_bytes: 16 * 1024, text_chars: 2_000, media: 8 }
     }
 }
 
@@ -146,6 +165,12 @@ pub enum MalformedCommand {
         /// Why.
         reason: InvalidId,
     },
+    /// More pictures, sounds and films than allowed, or a film without pictures, or a call with any.
+    #[error("\"media\" cannot be used: {reason}")]
+    BadMedia {
+        /// Why.
+        reason: String,
+    },
     /// More words than allowed.
     #[error("the text has {chars} characters and {limit} are allowed")]
     TextTooLong {
@@ -163,7 +188,7 @@ impl MalformedCommand {
         match self {
             Self::Oversize { .. } | Self::TextTooLong { .. } => "oversize",
             Self::NotText { .. } | Self::NotJson { .. } => "malformed",
-            Self::Empty | Self::WrongShape { .. } | Self::BadName { .. } => "invalid",
+            Self::Empty | Self::WrongShape { .. } | Self::BadName { .. } | Self::BadMedia { .. } => "invalid",
         }
     }
 }
@@ -176,6 +201,8 @@ struct Fields {
     text: Option<String>,
     tool: Option<String>,
     args: Option<Map<String, Value>>,
+    #[serde(default)]
+    media: Vec<MediumFields>,
     conversation: Option<String>,
     area: Option<String>,
     ttl_ms: Option<u64>,
@@ -183,7 +210,26 @@ struct Fields {
     dry_run: bool,
 }
 
-/// Reads a payload: plain UTF-8 words, or JSON `{id?, text | tool + args?, conversation?, area?, ttl_ms?, dry_run?}`.
+/// One entry of `media`: `{kind, id}`, `{kind, data}`, or `{kind: "video", frames}`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MediumFields {
+    kind: MediumKind,
+    id: Option<MediumId>,
+    data: Option<String>,
+    frames: Option<Vec<Frame>>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum MediumKind {
+    Image,
+    Audio,
+    Video,
+}
+
+/// Reads a payload: plain UTF-8 words, or JSON `{id?, text | tool + args?, media?, conversation?, area?, ttl_ms?,
+/// dry_run?}`.
 /// A payload whose first character is `{` is taken for JSON.
 ///
 /// # Errors
@@ -208,7 +254,15 @@ pub fn parse_command(payload: &[u8], limits: CommandLimits) -> Result<CommandDra
 }
 
 fn plain(text: String) -> CommandDraft {
-    CommandDraft { id: None, ask: Ask::Text(text), conversation: None, area: None, dry_run: false, ttl_ms: None }
+    CommandDraft {
+        id: None,
+        ask: Ask::Text(text),
+        media: Vec::new(),
+        conversation: None,
+        area: None,
+        dry_run: false,
+        ttl_ms: None,
+    }
 }
 
 fn from_fields(fields: Fields, limits: CommandLimits) -> Result<CommandDraft, MalformedCommand> {
@@ -223,16 +277,47 @@ fn from_fields(fields: Fields, limits: CommandLimits) -> Result<CommandDraft, Ma
             return Err(MalformedCommand::WrongShape { reason });
         }
     };
+    if matches!(ask, Ask::Call { .. }) && !fields.media.is_empty() {
+        let reason = "a call shows nothing to the model: send \"text\" with it".to_owned();
+        return Err(MalformedCommand::BadMedia { reason });
+    }
     let id = fields.id.map(CommandId::new).transpose();
     let conversation = fields.conversation.map(ConversationId::new).transpose();
     Ok(CommandDraft {
         id: id.map_err(|reason| MalformedCommand::BadName { field: "id", reason })?,
         ask,
+        media: media(fields.media, limits)?,
         conversation: conversation.map_err(|reason| MalformedCommand::BadName { field: "conversation", reason })?,
         area: fields.area.map(|area| checked_text(area.trim(), limits)).transpose()?,
         dry_run: fields.dry_run,
         ttl_ms: fields.ttl_ms,
     })
+}
+
+fn media(listed: Vec<MediumFields>, limits: CommandLimits) -> Result<Vec<MediumDraft>, MalformedCommand> {
+    let refused = |reason: String| Err(MalformedCommand::BadMedia { reason });
+    if listed.len() > limits.media {
+        return refused(format!("there are {}, and {} are allowed", listed.len(), limits.media));
+    }
+    let mut media = Vec::with_capacity(listed.len());
+    for fields in listed {
+        media.push(match (fields.kind, fields.id, fields.data, fields.frames) {
+            (MediumKind::Image, Some(id), None, None) => MediumDraft::Named(Medium::Image { id }),
+            (MediumKind::Audio, Some(id), None, None) => MediumDraft::Named(Medium::Audio { id }),
+            (MediumKind::Image, None, Some(data), None) => MediumDraft::Picture(data),
+            (MediumKind::Audio, None, Some(data), None) => MediumDraft::Sound(data),
+            (MediumKind::Video, None, None, Some(frames)) if (1..=MAX_FRAMES).contains(&frames.len()) => {
+                MediumDraft::Named(Medium::Video { frames })
+            }
+            (MediumKind::Video, ..) => {
+                return refused(format!("a video needs \"frames\", 1 to {MAX_FRAMES} of {{\"at_ms\", \"id\"}}"));
+            }
+            (MediumKind::Image | MediumKind::Audio, ..) => {
+                return refused("an image or a sound needs either \"id\" or \"data\"".to_owned());
+            }
+        });
+    }
+    Ok(media)
 }
 
 fn checked_text(text: &str, limits: CommandLimits) -> Result<String, MalformedCommand> {
@@ -254,7 +339,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn check(payload: &str) -> String {
-        match parse_command(payload.as_bytes(), CommandLimits { payload_bytes: 200, text_chars: 40 }) {
+        match parse_command(payload.as_bytes(), CommandLimits { payload_bytes: 200, text_chars: 40, media: 2 }) {
             Ok(draft) => format!("{:?} {:?}", draft.ask, draft.id.map(|id| id.to_string())),
             Err(error) => format!("{}: {error}", error.code()),
         }
@@ -271,9 +356,12 @@ mod tests {
     fn a_bad_payload_is_told_what_is_wrong() {
         assert_snapshot!(check(""), @r#"invalid: the payload is empty: send plain words, or JSON with "text""#);
         assert_snapshot!(check("{\"text\": \"x\""), @"malformed: the payload begins like JSON but is none: EOF while parsing an object at line 1 column 12");
-        assert_snapshot!(check(r#"{"txt":"x"}"#), @"invalid: the payload is JSON of the wrong shape: unknown field `txt`, expected one of `id`, `text`, `tool`, `args`, `conversation`, `area`, `ttl_ms`, `dry_run`");
+        assert_snapshot!(check(r#"{"txt":"x"}"#), @"invalid: the payload is JSON of the wrong shape: unknown field `txt`, expected one of `id`, `text`, `tool`, `args`, `media`, `conversation`, `area`, `ttl_ms`, `dry_run`");
         assert_snapshot!(check(r#"{"text":"x","tool":"y"}"#), @r#"invalid: the payload is JSON of the wrong shape: it needs either "text", or "tool" with "args""#);
         assert_snapshot!(check(r#"{"id":"a b","text":"x"}"#), @r#"invalid: "id" cannot be used: ' ' cannot be part of an identifier: use letters, digits, '_', '-', '.' and ':'"#);
+        assert_snapshot!(check(r#"{"tool":"x","media":[{"kind":"image","data":"AA=="}]}"#), @r#"invalid: "media" cannot be used: a call shows nothing to the model: send "text" with it"#);
+        assert_snapshot!(check(r#"{"text":"x","media":[{"kind":"image"}]}"#), @r#"invalid: "media" cannot be used: an image or a sound needs either "id" or "data""#);
+        assert_snapshot!(check(r#"{"text":"x","media":[{"kind":"video","frames":[]}]}"#), @r#"invalid: "media" cannot be used: a video needs "frames", 1 to 32 of {"at_ms", "id"}"#);
         assert_snapshot!(check(&"x".repeat(41)), @"oversize: the text has 41 characters and 40 are allowed");
         assert_snapshot!(check(&"x".repeat(201)), @"oversize: the payload has 201 bytes and 200 are allowed");
     }

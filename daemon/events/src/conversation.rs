@@ -1,6 +1,7 @@
 //! What the model is given and what it gives back, before and after tokens.
 
 use crate::ids::{ConversationId, ToolName, TurnId};
+use crate::medium::Medium;
 use crate::tool::{Offer, WrittenCall};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,12 +15,32 @@ pub enum Message {
     User {
         /// The words, volatile values frozen into them.
         text: String,
+        /// What is seen and heard with them; it stands in front of the words.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        media: Vec<Medium>,
     },
     /// Everything of one model turn: calls, their responses, words.
     Model {
         /// In the order in which they came to be.
         parts: Vec<Part>,
     },
+}
+
+impl Message {
+    /// Words of a person, and nothing to look at or to listen to.
+    #[must_use]
+    pub fn words(text: impl Into<String>) -> Self {
+        Self::User { text: text.into(), media: Vec::new() }
+    }
+
+    /// What is seen and heard with it.
+    #[must_use]
+    pub fn media(&self) -> &[Medium] {
+        match self {
+            Self::User { media, .. } => media,
+            Self::Model { .. } => &[],
+        }
+    }
 }
 
 /// Which tokenizer: the beginning of a hash over all that its ids stand for. Zero is none.
@@ -199,6 +220,12 @@ pub enum GenerateFailure {
         tokens: usize,
         /// Tokens that fit.
         context: usize,
+    },
+    /// A picture or a sound in the prompt cannot be shown to this model.
+    #[error("{message}")]
+    Medium {
+        /// Which, and why.
+        message: String,
     },
     /// The model could not be run.
     #[error("the model failed: {message}")]

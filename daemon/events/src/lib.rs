@@ -9,6 +9,7 @@ pub mod conversation;
 pub mod device;
 pub mod event;
 pub mod ids;
+pub mod medium;
 pub mod record;
 pub mod result;
 pub mod tool;
@@ -16,7 +17,7 @@ pub mod topic;
 pub mod trust;
 pub mod unfinished;
 
-pub use command::{Ask, Command, CommandDraft, CommandLimits, MalformedCommand, Source, parse_command};
+pub use command::{Ask, Command, CommandDraft, CommandLimits, MalformedCommand, MediumDraft, Source, parse_command};
 pub use conversation::{
     Allowed, GenerateFailure, GenerateOrder, Generated, Message, ModelTimings, Part, Priority, Prompt, StopReason,
     TokenizerId, Writing,
@@ -24,6 +25,7 @@ pub use conversation::{
 pub use device::{Area, Delivery, Device, DeviceAction, DeviceKind, DeviceState, Inventory, same_name};
 pub use event::{Event, EventKind};
 pub use ids::{CallId, CommandId, ConversationId, InvalidId, NodeName, PluginName, ToolName, TurnId, UnixMs};
+pub use medium::{Frame, InvalidMediumId, MAX_FRAMES, Medium, MediumId};
 pub use record::{AuditEntry, AuditKind, Record};
 pub use result::{ActionReport, CommandResult, ErrorReport, Status, StatusUpdate, Timings};
 pub use tool::{Confidence, Effects, Offer, Outcome, Permit, Receipt, Replies, ToolCall, ToolSpec, WrittenCall};

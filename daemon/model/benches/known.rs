@@ -47,7 +47,7 @@ fn order() -> GenerateOrder {
         prompt: Prompt {
             system: format!("You look after this house by calling tools.\n\n{}", devices.collect::<String>()).into(),
             offer: Arc::new(offer),
-            messages: vec![Message::User { text: "turn on lamp number 7".to_owned() }],
+            messages: vec![Message::words("turn on lamp number 7")],
         },
         allowed: Allowed::CallsOrText,
         priority: Priority::Person,

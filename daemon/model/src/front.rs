@@ -64,7 +64,7 @@ impl Front {
     /// The beginning that prompts share whatever is asked: what two different questions have in common.
     pub(crate) fn shared_beginning(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
         let asked = |text: &str| {
-            let messages = vec![Message::User { text: text.to_owned() }];
+            let messages = vec![Message::words(text)];
             self.render(&Prompt { messages, ..prompt.clone() })
         };
         let (mut one, other) = (asked("on")?, asked("?")?);

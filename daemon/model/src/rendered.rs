@@ -57,7 +57,7 @@ mod tests {
     use std::convert::Infallible;
 
     fn prompt(said: &str) -> Prompt {
-        let messages = vec![Message::User { text: said.to_owned() }];
+        let messages = vec![Message::words(said)];
         Prompt { system: "house".into(), offer: Arc::default(), messages }
     }
 

@@ -68,6 +68,7 @@ pub fn command(id: &str, ask: Ask) -> Command {
     Command {
         id: CommandId::new(id).unwrap(),
         ask,
+        media: Vec::new(),
         conversation: None,
         area: None,
         dry_run: false,

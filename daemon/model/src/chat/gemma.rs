@@ -216,7 +216,7 @@ impl ChatFormat for Gemma4 {
         }
         for message in finished {
             messages.push(match message {
-                Message::User { text } => json!({"role": "user", "content": self.vocabulary.harmless(text)}),
+                Message::User { text, media: _ } => json!({"role": "user", "content": self.vocabulary.harmless(text)}),
                 Message::Model { parts } => {
                     insides.push(self.inside(parts)?);
                     json!({"role": "assistant", "content": HOLE.to_string()})

@@ -45,7 +45,7 @@ impl ChatFormat for Plain {
         let mut open = false;
         for message in &prompt.messages {
             match message {
-                Message::User { text } => {
+                Message::User { text, .. } => {
                     ids.extend(self.harmless_ids(&format!("\nuser: {text}\nmodel: ")));
                     open = true;
                 }

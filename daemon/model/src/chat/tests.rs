@@ -14,7 +14,7 @@ fn prompt(offer: Offer, messages: Vec<Message>) -> Prompt {
 }
 
 fn user(text: &str) -> Message {
-    Message::User { text: text.into() }
+    Message::words(text)
 }
 
 /// A stretch as the model would have generated it.

@@ -55,7 +55,7 @@ fn order(said: &str) -> GenerateOrder {
         prompt: Prompt {
             system: "You look after it.".into(),
             offer: Arc::new(offer(&["lamp", "fan light"])),
-            messages: vec![Message::User { text: said.to_owned() }],
+            messages: vec![Message::words(said)],
         },
         allowed: Allowed::CallsOrText,
         priority: Priority::Person,
@@ -220,7 +220,7 @@ fn a_conversation_goes_on_from_its_own_tokens() {
         tokenizer: generated.tokenizer,
     };
     next.prompt.messages.push(Message::Model { parts: vec![part] });
-    next.prompt.messages.push(Message::User { text: "and now?".to_owned() });
+    next.prompt.messages.push(Message::words("and now?"));
     let timings = generate(&mut model, &next).unwrap().timings;
     let before = generated.timings.prompt_tokens + generated.timings.generated_tokens;
     assert_eq!(timings.cached_tokens, before - 1, "only the stop itself had not been run");

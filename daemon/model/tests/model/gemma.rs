@@ -14,7 +14,7 @@ fn order(turn: u64, said: &str) -> GenerateOrder {
         prompt: Prompt {
             system: "You look after this house.".into(),
             offer: Arc::default(),
-            messages: vec![Message::User { text: said.to_owned() }],
+            messages: vec![Message::words(said)],
         },
         allowed: Allowed::CallsOrText,
         priority: Priority::Person,

@@ -113,7 +113,7 @@ fn the_oldest_of_each_kind_goes_first() {
 
 fn talk(name: &str) -> Record {
     let id = hob_events::ConversationId::new(name).unwrap();
-    Record::Conversation { id, messages: vec![Message::User { text: "and the hall?".into() }], at: UnixMs(9) }
+    Record::Conversation { id, messages: vec![Message::words("and the hall?")], at: UnixMs(9) }
 }
 
 #[test]

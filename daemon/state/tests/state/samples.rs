@@ -50,6 +50,7 @@ pub(crate) fn command(name: &str, source: Source) -> Command {
     Command {
         id: id(name),
         ask: Ask::Text("lights off".into()),
+        media: Vec::new(),
         conversation: None,
         area: None,
         dry_run: false,

@@ -94,7 +94,7 @@ fn whatever_could_change_the_answer_makes_it_decode_again() {
         change(&mut changed.prompt);
         changed
     };
-    let text = |text: &str| Message::User { text: text.to_owned() };
+    let text = |text: &str| Message::words(text);
     let other_tool = |offer: &mut Offer| offer.tools.iter_mut().for_each(|tool| tool.schema["required"] = json!([]));
     let others = [
         ("words", prompt(&|prompt| prompt.messages = vec![text("off?")])),
