@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket model-standins test-parity provider-openvino install uninstall
+.PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket model-standins test-parity model-true-size provider-openvino install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-17s %s\n", $$1, $$2 }'
@@ -85,6 +85,11 @@ test-parity: ## hold the decoder to PyTorch, token by token, on the stand-ins (m
 	@$(SETUP) rust packages onnxruntime
 	cargo build --quiet --locked -p e2e --bin parity
 	RUST_LIB_BACKTRACE=0 HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/debug/parity target/standins
+
+# FOLDERS="e2b e2b-block128" names others; the head of the script lists them.
+model-true-size: ## make a folder as large as the published E2B, with random weights, into target/true-size (3 GB)
+	@$(SETUP) packages
+	scripts/model-true-size.sh $(FOLDERS)
 
 provider-openvino: ## bring OpenVINO's plugin for Intel's devices into .cache (docs/how-to/providers.md)
 	@$(SETUP) packages

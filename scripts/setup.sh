@@ -2,7 +2,7 @@
 # Brings what the machine lacks for building, testing and showing hob. Every make target calls it with the parts that it
 # needs; it says nothing when nothing is missing, and changes nothing outside .cache but Debian packages and rustup targets.
 #
-#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [nextest] [deny] [boot]     (none: all but boot)
+#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [nextest] [deny] [boot] [cmake]     (none: all but the last two)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -44,6 +44,15 @@ boot() {
     command -v debootstrap >/dev/null || missing+=(debootstrap)
     command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
     command -v systemd-analyze >/dev/null || missing+=(systemd)
+    install_packages "${missing[@]}"
+}
+
+# For `make bench-model`: what builds llama.cpp, which hob is measured beside.
+cmake() {
+    local missing=()
+    command -v c++ >/dev/null || missing+=(g++)
+    command -v make >/dev/null || missing+=(make)
+    [ -n "$(type -P cmake)" ] || missing+=(cmake)
     install_packages "${missing[@]}"
 }
 
@@ -117,7 +126,7 @@ flock 9
 [ $# -gt 0 ] || set -- rust packages wasm onnxruntime nextest deny
 for part in "$@"; do
     case $part in
-        rust | packages | wasm | onnxruntime | nextest | deny | boot) "$part" ;;
+        rust | packages | wasm | onnxruntime | nextest | deny | boot | cmake) "$part" ;;
         *) fail "there is no part \"$part\"" "the head of scripts/setup.sh lists them" ;;
     esac
 done

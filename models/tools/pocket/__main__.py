@@ -19,6 +19,7 @@ EXAMPLES = """examples:
   python -m pocket check --folder work/pocket   template = hand rendering, our logits = transformers'
   python -m pocket release --checkpoint work/pocket --out ../pocket     the shipped folder, its goldens, a comparison
   python -m pocket standins --out ../../target/standins       miniatures of E2B and E4B
+  python -m pocket true-size --model e2b --out ../../target/true-size/e2b     as large as the real one, weights random
 """
 
 SHIPPING = {
@@ -31,6 +32,8 @@ SHIPPING = {
     "tiny": "the tiny random folder that unit tests open",
     "media": "small pictures and sounds, and what Transformers makes of them before an encoder",
     "standins": "random miniatures of E2B and E4B in the published graph form, with goldens",
+    "true-size": "a folder as large as the published E2B or E4B, with random weights, for measuring",
+    "llama-cpp": "the same shapes in one file for llama.cpp, to measure beside",
 }
 
 
@@ -119,7 +122,7 @@ def add_shipping(commands) -> None:
     for name, purpose in SHIPPING.items():
         command = commands.add_parser(name, help=purpose)
         if sys.argv[1:2] == [name]:
-            module = import_module(f".{name}", __package__)
+            module = import_module(f".{name.replace('-', '_')}", __package__)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
 

@@ -34,34 +34,47 @@ Weights = dict[str, np.ndarray]
 
 
 def embed_graph(config, weights: Weights, media_ids: list[int], number: type[np.floating]) -> onnx.ModelProto:
-    """Token ids to the rows of both tables, each times its scale. Placeholders take the row of padding."""
-    graph = Writer(layout.EMBED, number)
-    ids = graph.input("input_ids", np.int64, ["batch_size", "sequence_length"])
-    for token in media_ids:
-        same = graph.node("Equal", [ids, graph.integer(token)], f"/model/media_{token}/Equal")
-        padding = graph.integer(config.pad_token_id)
-        ids = graph.node("Where", [same, padding, ids], f"/model/media_{token}/Where")
-    layers, width = config.num_hidden_layers, config.hidden_size_per_layer_input
-    outputs = {
-        "embed_tokens": ("inputs_embeds", config.hidden_size, [config.hidden_size]),
-        "embed_tokens_per_layer": ("per_layer_inputs", width, [layers, width]),
-    }
-    for table, (output, scaled_by, inner) in outputs.items():
-        name = f"model.{table}.weight"
-        rows = graph.node("Gather", [graph.constant(name, weights[name]), ids], f"/model/{table}/Gather")
-        scale = graph.constant(f"model.{table}.scale", scaled_by**0.5)
-        rows = graph.node("Mul", [rows, scale], f"/model/{table}/Mul")
-        if len(inner) > 1:
-            rows = graph.node("Reshape", [rows, graph.integers(0, 0, *inner)], f"/model/{table}/Reshape")
-        if graph.number != np.float32:
-            rows = graph.cast(rows, np.float32, f"/model/{table}")
-        graph.output(rows, output, np.float32, ["batch_size", "sequence_length", *inner])
-    return graph.finished()
+    """Token ids to rows."""
+    return Embed(config, weights, number).written(media_ids)
 
 
 def decoder_graph(config, weights: Weights, number: type[np.floating]) -> onnx.ModelProto:
     """Rows and caches to logits and grown caches."""
     return Decoder(config, weights, number).written()
+
+
+class Embed(Writer):
+    """Token ids to the rows of both tables, each times its scale. Placeholders take the row of padding."""
+
+    def __init__(self, config, weights: Weights, number: type[np.floating]):
+        super().__init__(layout.EMBED, number)
+        self.config, self.weights = config, weights
+
+    def written(self, media_ids: list[int]) -> onnx.ModelProto:
+        config = self.config
+        ids = self.input("input_ids", np.int64, ["batch_size", "sequence_length"])
+        for token in media_ids:
+            same = self.node("Equal", [ids, self.integer(token)], f"/model/media_{token}/Equal")
+            padding = self.integer(config.pad_token_id)
+            ids = self.node("Where", [same, padding, ids], f"/model/media_{token}/Where")
+        layers, width = config.num_hidden_layers, config.hidden_size_per_layer_input
+        outputs = {
+            "embed_tokens": ("inputs_embeds", config.hidden_size, [config.hidden_size]),
+            "embed_tokens_per_layer": ("per_layer_inputs", width, [layers, width]),
+        }
+        for table, (output, scaled_by, inner) in outputs.items():
+            rows = self.rows(f"/model/{table}", f"model.{table}.weight", ids)
+            scale = self.constant(f"model.{table}.scale", scaled_by**0.5)
+            rows = self.node("Mul", [rows, scale], f"/model/{table}/Mul")
+            if len(inner) > 1:
+                rows = self.node("Reshape", [rows, self.integers(0, 0, *inner)], f"/model/{table}/Reshape")
+            if self.number != np.float32:
+                rows = self.cast(rows, np.float32, f"/model/{table}")
+            self.output(rows, output, np.float32, ["batch_size", "sequence_length", *inner])
+        return self.finished()
+
+    def rows(self, path: str, table: str, ids: str) -> str:
+        return self.node("Gather", [self.constant(table, self.weights[table]), ids], f"{path}/Gather")
 
 
 class Decoder(Writer):

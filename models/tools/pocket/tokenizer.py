@@ -96,9 +96,9 @@ def pieces_after_space(bare: Tokenizer, parts: list[str]) -> list[str]:
     return list(dict.fromkeys([piece for piece, count in starts.most_common() if count >= 3] + letters))
 
 
-def number(pieces: list[str]) -> dict[str, int]:
+def number(pieces: list[str], fixed: dict[str, int] = SPECIAL) -> dict[str, int]:
     """Ids for the pieces around the fixed ones; every gap is filled, so that ids are dense."""
-    vocabulary = {**SPECIAL, "Ċ": NEWLINE}
+    vocabulary = {**fixed, "Ċ": NEWLINE}
     taken = set(vocabulary.values())
     free = (index for index in range(4, 1 << 20) if index not in taken)
     for piece in dict.fromkeys(pieces):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from pocket import golden, layout, miniature, published, quantize
+from pocket import golden, layout, miniature, published, quantize, true_size
 from pocket.runtime import OnnxModel
 from transformers import Gemma4ForCausalLM
 
@@ -59,6 +59,31 @@ class Folder(unittest.TestCase):
             for name, matrix in matrices.items():
                 widest = (np.maximum(matrix.max(1), 0) - np.minimum(matrix.min(1), 0)) / 15
                 self.assertTrue((np.abs(stored[name] - matrix) <= 0.51 * widest[:, None]).all(), name)
+
+
+class TrueSize(unittest.TestCase):
+    """What is written on the way to the disk is what is made in memory and rounded then, up to the numbers in it."""
+
+    def folders(self, shape: miniature.Miniature, out: Path) -> tuple[onnx.ModelProto, onnx.ModelProto]:
+        config = shape.config(vocabulary=64)
+        weights = {name: tensor.numpy() for name, tensor in Gemma4ForCausalLM(config).state_dict().items()}
+        proto = quantize.quantized(published.decoder_graph(config, weights, np.float16), bits=4, accuracy_level=None)
+        decoder = true_size.TrueDecoder(config, true_size.Shapes(config), np.float16)
+        decoder.begin(1, true_size.Rounding(4, 32, True, None))
+        decoder.save(decoder.written(), out, layout.DECODER, layout.Q4F16, data=True)
+        return proto, onnx.load(layout.graph_path(out, layout.DECODER, layout.Q4F16))
+
+    def test_the_graph_is_that_of_the_stand_ins(self):
+        shape = replace(miniature.FIXTURE, hidden=64, inner=32, head_width=16, per_layer=32)
+        with tempfile.TemporaryDirectory() as folder:
+            expected, found = self.folders(shape, Path(folder))
+        self.assertEqual(list(found.graph.node), list(expected.graph.node))
+        self.assertEqual((found.graph.input, found.graph.output), (expected.graph.input, expected.graph.output))
+        kinds = [
+            {one.name: (one.data_type, tuple(one.dims)) for one in proto.graph.initializer}
+            for proto in (expected, found)
+        ]
+        self.assertEqual(*kinds)
 
 
 class DataFiles(unittest.TestCase):
