@@ -23,6 +23,7 @@ mod interrupt;
 mod kv;
 mod language_model;
 mod layout;
+pub mod media;
 mod memo;
 mod ort_decoder;
 mod prefix;
