@@ -41,11 +41,26 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// The same for a hob that runs already: what the rest of it takes is taken.
+    #[must_use]
+    pub fn of_running(self) -> Self {
+        Self { rest: 0, ..self }
+    }
+
     /// All of it.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.weights.saturating_add(self.kv).saturating_add(self.work).saturating_add(self.rest)
     }
+}
+
+/// Where there is room for another model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// Beside the one that is open, which may go on until the other is.
+    Beside,
+    /// In the place of the one that is open, which has to go first.
+    InPlace,
 }
 
 /// `2.9 GiB: weights 1.7 GiB, KV cache 864 MiB, a run 216 MiB, the rest of hob 128 MiB`
@@ -149,6 +164,25 @@ impl Needs {
         Err(OpenModelError::Memory { budget, free: Size(free), advice })
     }
 
+    /// Finds room in a running hob for another model beside `present`, which is open and takes at most that much.
+    ///
+    /// # Errors
+    /// [`OpenModelError::Memory`] as [`admit`](Self::admit), when it does not fit in the place of the present one either.
+    pub fn find_room(&self, extent: Extent, free: u64, present: Budget) -> Result<Room, OpenModelError> {
+        if self.admit_running(extent, free).is_ok() {
+            return Ok(Room::Beside);
+        }
+        self.admit_running(extent, free.saturating_add(present.of_running().total())).map(|_| Room::InPlace)
+    }
+
+    /// As [`admit`](Self::admit), for a hob that runs already.
+    ///
+    /// # Errors
+    /// [`OpenModelError::Memory`] as there.
+    pub fn admit_running(&self, extent: Extent, free: u64) -> Result<Budget, OpenModelError> {
+        self.admit(extent, free.saturating_add(REST_OF_HOB))
+    }
+
     /// The largest context that fits, halved from what was asked for; with fewer slots and smaller chunks if it must be.
     fn fitting(&self, asked: Extent, free: u64) -> Option<Extent> {
         const SMALLEST_CONTEXT: usize = 512;
@@ -188,6 +222,19 @@ mod tests {
         assert_eq!(budget.kv, 3 * 4096 * (32 + 32 + 64) * 2 * 4);
         assert_eq!(needs.budget(Extent { context_tokens: 8192, ..ASKED }).kv, 2 * budget.kv);
         insta::assert_snapshot!(budget, @"217 MiB: weights 5 MiB, KV cache 12 MiB, a run 72 MiB, the rest of hob 128 MiB");
+    }
+
+    #[test]
+    fn another_model_goes_beside_the_present_one_or_in_its_place() {
+        let needs = needs();
+        let own = needs.budget(ASKED).of_running().total();
+        let small = Extent { context_tokens: 512, ..ASKED };
+        let present = needs.budget(small);
+        let room = |free| needs.find_room(ASKED, free, present).ok();
+        assert_eq!(room(own), Some(Room::Beside));
+        assert_eq!(room(own - 1), Some(Room::InPlace));
+        assert_eq!(room(own - present.of_running().total()), Some(Room::InPlace));
+        assert_eq!(room(own - present.of_running().total() - 1), None);
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct FileSize {
 }
 
 /// What `hob model info` shows.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Description {
     /// The folder's name.
     pub name: String,

@@ -39,6 +39,8 @@ pub struct ModelSettings {
     pub constrained: bool,
     /// Whether a model that takes more memory than there is is refused before it is opened.
     pub check_memory: bool,
+    /// Whether hob runs already, so that its own memory is not counted again.
+    pub running: bool,
     /// How the sessions are set up.
     pub session: SessionSettings,
     /// Where answers are kept that may be given again; `None` decodes everything.
@@ -60,6 +62,7 @@ impl ModelSettings {
             sampling: Sampling::default(),
             constrained: true,
             check_memory: true,
+            running: false,
             session: SessionSettings::default(),
             memo: None,
             prefixes: None,
@@ -128,7 +131,7 @@ impl Gemma {
             // What looks like tables is left on disk only when ONNX Runtime gives the same rows.
             let on_disk = !needs.tables_on_disk() || Lookup::open(runtime, &folder.embed).is_ok();
             let needs = if on_disk { needs } else { needs.with_tables_loaded() };
-            let budget = needs.admit(extent, free)?;
+            let budget = if settings.running { needs.admit_running(extent, free)? } else { needs.admit(extent, free)? };
             tracing::info!(%budget, free = %Size(free), "the model fits");
         }
         let decoder = OrtDecoder::open(runtime, &folder, &settings.session, settings.slots, context)?;

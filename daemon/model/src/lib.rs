@@ -36,7 +36,7 @@ mod toy;
 mod words;
 mod worker;
 
-pub use budget::{Budget, Extent, Needs, Size};
+pub use budget::{Budget, Extent, Needs, Room, Size};
 pub use config::{GenerationConfig, ModelConfig};
 pub use decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 pub use describe::{Description, FileSize, describe};
@@ -52,4 +52,7 @@ pub use ort_decoder::OrtDecoder;
 pub use prefix::PrefixSettings;
 pub use sampler::{Choice, Sampler, Sampling, sureness};
 pub use scripted::{Scripted, ScriptedModel};
-pub use worker::{ModelWorker, PANICS_IN_A_ROW, Report, StartWorkerError, WorkerHandle};
+pub use worker::{
+    ModelWorker, Opener, PANICS_IN_A_ROW, Plan, Planner, Report, Standing, StartWorkerError, SwapFailure, SwapNotBegun,
+    WorkerHandle, WorkerSettings,
+};

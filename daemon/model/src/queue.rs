@@ -75,8 +75,17 @@ impl Queue {
 
     /// The next to be worked on.
     pub(crate) fn next(&mut self, now: Instant) -> Option<Waiting> {
+        self.next_of(now, |_| true)
+    }
+
+    /// The next of those that have begun and made room.
+    pub(crate) fn next_begun(&mut self, now: Instant) -> Option<Waiting> {
+        self.next_of(now, |waiting| waiting.parked)
+    }
+
+    fn next_of(&mut self, now: Instant, counts: impl Fn(&Waiting) -> bool) -> Option<Waiting> {
         let first = |(_, waiting): &(usize, &Waiting)| (waiting.order.priority, waiting.number);
-        let (place, _) = self.waiting.iter().enumerate().min_by_key(first)?;
+        let (place, _) = self.waiting.iter().enumerate().filter(|(_, waiting)| counts(waiting)).min_by_key(first)?;
         let next = self.waiting.swap_remove(place).waited_until(now);
         next.interrupt.park(false);
         Some(next)
@@ -88,6 +97,11 @@ impl Queue {
         let next = unasked.min_by_key(|waiting| (waiting.order.priority, waiting.number))?;
         next.asked = true;
         Some(next.order.clone())
+    }
+
+    /// Has the memo asked about every order again: it is another model's now.
+    pub(crate) fn ask_again(&mut self) {
+        self.waiting.iter_mut().for_each(|waiting| waiting.asked = false);
     }
 
     /// Takes out the order of a turn, unless it has begun.

@@ -4,16 +4,23 @@
 //! outside. It also tells the ends that the model has no part in, so that nobody who submits or cancels is ever called
 //! back from within their own call; and while the model runs, it answers those who wait from the memo, where it can.
 
-use crate::front::Recalled;
+mod clerk;
+mod seat;
+mod swap;
+
+pub use swap::{Opener, Plan, Planner, Standing, SwapFailure, SwapNotBegun};
+
+use crate::describe::Description;
 use crate::interrupt::Interrupt;
-use crate::language_model::{LanguageModel, Progress, Recall, Warmed};
+use crate::language_model::Recall;
 use crate::queue::{Queue, Waiting};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Priority, Prompt, TurnId};
+use seat::Seat;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the worker tells.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,7 +39,13 @@ pub enum Report {
         /// What came of it.
         result: Result<Generated, GenerateFailure>,
     },
-    /// The model broke [`PANICS_IN_A_ROW`] times in a row, and the worker has given up: no order is taken any more.
+    /// A [`WorkerHandle::swap`] is over. Every one that was begun gets exactly one of these.
+    Swapped {
+        /// What the model is now, or why it is what it was.
+        result: Box<Result<Description, SwapFailure>>,
+    },
+    /// The model broke [`PANICS_IN_A_ROW`] times in a row, or cannot be opened again, and the worker has given up: no
+    /// order is taken any more.
     Dead {
         /// What the last break said.
         reason: String,
@@ -47,6 +60,15 @@ pub const PANICS_IN_A_ROW: u32 = 3;
 #[derive(Debug, thiserror::Error)]
 #[error("the model's thread cannot be started")]
 pub struct StartWorkerError(#[from] std::io::Error);
+
+/// What the owner settles about the worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerSettings {
+    /// How many orders may wait.
+    pub queue: usize,
+    /// An idle model is dropped after so long, and opened again by the next order; `None` keeps it.
+    pub unload_after: Option<Duration>,
+}
 
 /// The worker. Dropping it ends what runs and waits for its threads, but not for a model that is still being opened.
 #[derive(Debug)]
@@ -64,8 +86,6 @@ pub struct WorkerHandle {
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
-    /// Answers from the memo; once the model is open, and where it has one.
-    recall: OnceLock<Recall>,
     tell: Box<dyn Fn(Report) + Send + Sync>,
 }
 
@@ -78,8 +98,13 @@ struct State {
     forgotten: Vec<TurnId>,
     /// What the clerk has yet to tell: ends, and words before them.
     untold: Vec<Report>,
-    /// The model is not open yet.
-    opening: bool,
+    /// Answers from the memo of the present model, where it has one; also while that is unloaded.
+    recall: Option<Arc<Recall>>,
+    /// Looks for the model to come; taken up when nothing is under way.
+    swap: Option<Planner>,
+    /// A swap was asked for and has not ended.
+    swapping: bool,
+    standing: Standing,
     closing: bool,
 }
 
@@ -92,39 +117,37 @@ struct Running {
 
 impl ModelWorker {
     /// Starts the worker. The model is opened on its own thread, by `open`, while orders are taken already; when there is
-    /// none to be had every order fails. `queue` is how many orders may wait. `tell` is called from the worker's threads
-    /// and should hand over quickly: the model waits for it.
+    /// none to be had every order fails. `tell` is called from the worker's threads and should hand over quickly: the
+    /// model waits for it.
     ///
     /// # Errors
     /// [`StartWorkerError`] when the system gives no threads.
     pub fn start(
-        open: impl FnOnce() -> Option<Box<dyn LanguageModel>> + Send + 'static,
-        queue: usize,
+        open: Opener,
+        settings: WorkerSettings,
         tell: impl Fn(Report) + Send + Sync + 'static,
     ) -> Result<Self, StartWorkerError> {
         let state = State {
-            queue: Queue::new(queue),
+            queue: Queue::new(settings.queue),
             running: None,
             warm: None,
             forgotten: Vec::new(),
             untold: Vec::new(),
-            opening: true,
+            recall: None,
+            swap: None,
+            swapping: false,
+            standing: Standing::Opening,
             closing: false,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
             changed: Condvar::new(),
-            recall: OnceLock::new(),
             tell: Box::new(tell),
         });
         let mut worker = Self { handle: WorkerHandle { shared: Arc::clone(&shared) }, threads: Vec::new() };
         let clerk = Arc::clone(&shared);
         worker.spawn("hob-model-clerk", move || clerk.watch())?;
-        worker.spawn("hob-model", move || {
-            if let Some(model) = shared.open(open) {
-                shared.work(model);
-            }
-        })?;
+        worker.spawn("hob-model", move || shared.run(Seat::new(open, settings.unload_after)))?;
         Ok(worker)
     }
 
@@ -143,7 +166,7 @@ impl ModelWorker {
 impl Drop for ModelWorker {
     fn drop(&mut self) {
         self.handle.shared.close(&GenerateFailure::Cancelled);
-        if self.handle.shared.lock().opening {
+        if self.handle.shared.lock().standing == Standing::Opening {
             // Nobody can end that, and nobody waits for it: it ends with the process.
             return;
         }
@@ -168,7 +191,9 @@ impl WorkerHandle {
         }
         let priority = order.priority;
         state.queue.submit(order, Instant::now())?;
-        if let Some(running) = &state.running
+        // Before a swap only what has begun is served.
+        if !state.swapping
+            && let Some(running) = &state.running
             && running.order.is_none_or(|(_, running)| priority < running)
         {
             running.interrupt.park(true);
@@ -196,6 +221,40 @@ impl WorkerHandle {
         self.shared.changed.notify_all();
     }
 
+    /// Changes the model: what has begun is brought to its end first, what waits is served by the new one. The end is
+    /// reported by [`Report::Swapped`]; whatever becomes of it, no order is lost.
+    ///
+    /// # Errors
+    /// [`SwapNotBegun`]; nothing is reported then.
+    pub fn swap(&self, plan: Planner) -> Result<(), SwapNotBegun> {
+        let mut state = self.shared.lock();
+        if state.closing {
+            return Err(SwapNotBegun::Gone);
+        }
+        if state.swapping {
+            return Err(SwapNotBegun::UnderWay);
+        }
+        // An unloaded model that is being opened again will be done with it; there is no first one to wait for.
+        if state.standing == Standing::Opening && state.running.is_none() {
+            return Err(SwapNotBegun::Opening);
+        }
+        state.swapping = true;
+        state.swap = Some(plan);
+        // The beginning of the old model's prompts is worth nothing any more.
+        state.warm = None;
+        if let Some(Running { order: None, interrupt, .. }) = &state.running {
+            interrupt.park(true);
+        }
+        self.shared.changed.notify_all();
+        Ok(())
+    }
+
+    /// What the worker holds now.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        self.shared.lock().standing
+    }
+
     /// How many orders wait for their first turn.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -218,40 +277,6 @@ impl State {
         }
         self.untold.push(Report::Ended { turn, result: Err(failure) });
     }
-
-    /// Notes the end of an order that the memo answers, unless someone else has ended or begun it meanwhile.
-    fn answer(&mut self, turn: TurnId, recalled: Recalled, now: Instant) {
-        let Some(waiting) = self.queue.remove_unbegun(turn, now) else { return };
-        let Recalled { mut generated, words } = recalled;
-        generated.timings.queue_ms = waiting.waited.as_secs_f64() * 1e3;
-        if !words.is_empty() {
-            self.untold.push(Report::Text { turn, delta: words });
-        }
-        self.untold.push(Report::Ended { turn, result: Ok(generated) });
-    }
-
-    /// Ends what has run out of time. Returns the next moment to look.
-    fn expire(&mut self, now: Instant) -> Option<Instant> {
-        for waiting in self.queue.expired(now) {
-            self.end(&waiting, GenerateFailure::Deadline { limit_ms: waiting.order.deadline_ms });
-        }
-        if let Some(running) = &mut self.running
-            && running.deadline.is_some_and(|deadline| deadline <= now)
-        {
-            running.deadline = None;
-            running.interrupt.expire();
-        }
-        let running = self.running.as_ref().and_then(|running| running.deadline);
-        self.queue.next_deadline().into_iter().chain(running).min()
-    }
-}
-
-/// What the model's thread does next.
-enum Job {
-    Generate(Box<Waiting>),
-    Warm(Box<Prompt>, Interrupt),
-    Forget(Vec<TurnId>),
-    Stop,
 }
 
 impl Shared {
@@ -269,181 +294,6 @@ impl Shared {
         if let Some(running) = &state.running {
             running.interrupt.cancel();
         }
-        self.changed.notify_all();
-    }
-
-    /// The clerk: ends what has run out of time, answers from the memo, and tells the ends that the model has no part in.
-    fn watch(&self) {
-        let mut state = self.lock();
-        loop {
-            let now = Instant::now();
-            let next = state.expire(now);
-            let untold = std::mem::take(&mut state.untold);
-            if !untold.is_empty() {
-                drop(state);
-                untold.into_iter().for_each(&self.tell);
-                state = self.lock();
-                continue;
-            }
-            if state.closing && state.running.is_none() {
-                return;
-            }
-            // An idle model looks there itself, and need not be waited for.
-            if let Some(recall) = self.recall.get()
-                && state.running.is_some()
-                && let Some(order) = state.queue.next_unasked()
-            {
-                drop(state);
-                let recalled = guarded(|| recall(&order)).unwrap_or_default();
-                state = self.lock();
-                if let Some(recalled) = recalled {
-                    state.answer(order.turn, recalled, Instant::now());
-                }
-                continue;
-            }
-            state = match next {
-                Some(next) => {
-                    let wait = self.changed.wait_timeout(state, next.saturating_duration_since(now));
-                    wait.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-    }
-
-    /// Opens the model. Without one, whoever waits is told, and nothing is taken any more.
-    fn open(&self, open: impl FnOnce() -> Option<Box<dyn LanguageModel>>) -> Option<Box<dyn LanguageModel>> {
-        let opened = guarded(open);
-        self.lock().opening = false;
-        let model = match opened {
-            Ok(Some(model)) => model,
-            Ok(None) => {
-                self.close(&GenerateFailure::Model { message: "the model could not be opened".to_owned() });
-                return None;
-            }
-            Err(reason) => {
-                self.close(&GenerateFailure::Model { message: format!("the model broke as it was opened: {reason}") });
-                (self.tell)(Report::Dead { reason });
-                return None;
-            }
-        };
-        if let Some(recall) = model.recall() {
-            self.recall.get_or_init(|| recall);
-        }
-        Some(model)
-    }
-
-    /// The model's thread.
-    fn work(&self, mut model: Box<dyn LanguageModel>) {
-        let mut panics = 0;
-        loop {
-            let broken = match self.next_job() {
-                Job::Generate(waiting) => self.generate(&mut *model, *waiting),
-                Job::Warm(prompt, interrupt) => self.warm(&mut *model, &prompt, &interrupt),
-                Job::Forget(turns) => guarded(|| turns.into_iter().for_each(|turn| model.forget(turn))).err(),
-                Job::Stop => return,
-            };
-            match broken {
-                None => panics = 0,
-                Some(reason) => {
-                    panics += 1;
-                    tracing::error!(%reason, panics, "the model broke");
-                    if panics == PANICS_IN_A_ROW {
-                        self.close(&GenerateFailure::Model { message: format!("the model broke: {reason}") });
-                        (self.tell)(Report::Dead { reason });
-                    }
-                }
-            }
-        }
-    }
-
-    fn next_job(&self) -> Job {
-        let mut state = self.lock();
-        loop {
-            if state.closing {
-                return Job::Stop;
-            }
-            if !state.forgotten.is_empty() {
-                return Job::Forget(std::mem::take(&mut state.forgotten));
-            }
-            if let Some(waiting) = state.queue.next(Instant::now()) {
-                state.running = Some(Running {
-                    order: Some((waiting.order.turn, waiting.order.priority)),
-                    interrupt: waiting.interrupt.clone(),
-                    deadline: Some(waiting.deadline),
-                });
-                self.changed.notify_all();
-                return Job::Generate(Box::new(waiting));
-            }
-            if let Some(prompt) = state.warm.take() {
-                let interrupt = Interrupt::default();
-                state.running = Some(Running { order: None, interrupt: interrupt.clone(), deadline: None });
-                return Job::Warm(Box::new(prompt), interrupt);
-            }
-            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    /// Works on an order. Gives back what the model said when it broke.
-    fn generate(&self, model: &mut dyn LanguageModel, waiting: Waiting) -> Option<String> {
-        let turn = waiting.order.turn;
-        let mut watch = |delta: &str| (self.tell)(Report::Text { turn, delta: delta.to_owned() });
-        let ran = guarded(|| model.generate(&waiting.order, &mut watch, &waiting.interrupt));
-        let (result, broken) = match ran {
-            Ok(Ok(Progress::Parked)) => {
-                self.put_back(waiting);
-                return None;
-            }
-            Ok(Ok(Progress::Ended(mut generated))) => {
-                generated.timings.queue_ms = waiting.waited.as_secs_f64() * 1e3;
-                (Ok(generated), None)
-            }
-            Ok(Err(failure)) => (Err(failure), None),
-            Err(reason) => {
-                (Err(GenerateFailure::Model { message: format!("the model broke: {reason}") }), Some(reason))
-            }
-        };
-        self.finished();
-        (self.tell)(Report::Ended { turn, result });
-        broken
-    }
-
-    fn warm(&self, model: &mut dyn LanguageModel, prompt: &Prompt, interrupt: &Interrupt) -> Option<String> {
-        let ran = guarded(|| model.warm(prompt, interrupt));
-        self.finished();
-        match ran {
-            Ok(Ok(Warmed::Whole)) => None,
-            Ok(Ok(Warmed::Parked)) => {
-                // Someone came in between; the rest is for when nobody waits again.
-                self.lock().warm.get_or_insert_with(|| prompt.clone());
-                None
-            }
-            Ok(Err(failure)) => {
-                tracing::warn!(%failure, "the beginning of the prompts could not be run in advance");
-                None
-            }
-            Err(reason) => Some(reason),
-        }
-    }
-
-    /// Back into the queue with what made room, unless it was ended meanwhile.
-    fn put_back(&self, mut waiting: Waiting) {
-        let mut state = self.lock();
-        state.running = None;
-        let ended = waiting.interrupt.ended().map(|why| why.told(waiting.order.deadline_ms));
-        let closing = state.closing.then_some(GenerateFailure::Cancelled);
-        match ended.or(closing) {
-            Some(failure) => {
-                waiting.parked = true;
-                state.end(&waiting, failure);
-            }
-            None => state.queue.put_back(waiting, Instant::now()),
-        }
-        self.changed.notify_all();
-    }
-
-    fn finished(&self) {
-        self.lock().running = None;
         self.changed.notify_all();
     }
 }

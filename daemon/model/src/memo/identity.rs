@@ -44,6 +44,7 @@ impl Identity {
             variant: _,
             context_tokens: _,
             check_memory: _,
+            running: _,
             chunk_tokens,
             slots: _,
             sampling: _,

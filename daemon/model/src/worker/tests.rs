@@ -1,4 +1,8 @@
+mod swap;
+
 use super::*;
+use crate::front::Recalled;
+use crate::language_model::{LanguageModel, Progress, Warmed};
 use crate::scripted::{Scripted, ScriptedModel};
 use hob_events::{Allowed, ModelTimings, StopReason, TokenizerId, Writing};
 use std::collections::HashSet;
@@ -26,6 +30,12 @@ fn says(text: &str) -> Generated {
     }
 }
 
+/// Opens a model that can be had once.
+fn once(open: impl FnOnce() -> Result<Box<dyn LanguageModel>, String> + Send + 'static) -> Opener {
+    let mut open = Some(open);
+    Box::new(move || open.take().map_or(Err("it is gone".to_owned()), |open| open()))
+}
+
 /// A worker, and what it tells.
 struct Bench {
     worker: ModelWorker,
@@ -34,14 +44,18 @@ struct Bench {
 
 impl Bench {
     fn new(model: impl LanguageModel + 'static, queue: usize) -> Self {
-        Self::opening(move || Some(Box::new(model)), queue)
+        Self::opening(once(move || Ok(Box::new(model))), queue)
     }
 
-    fn opening(open: impl FnOnce() -> Option<Box<dyn LanguageModel>> + Send + 'static, queue: usize) -> Self {
+    fn opening(open: Opener, queue: usize) -> Self {
+        Self::set_up(open, WorkerSettings { queue, unload_after: None })
+    }
+
+    fn set_up(open: Opener, settings: WorkerSettings) -> Self {
         let (tell, reports) = channel();
         let tell = Mutex::new(tell);
         let tell = move |report| drop(tell.lock().unwrap().send(report));
-        Self { worker: ModelWorker::start(open, queue, tell).unwrap(), reports }
+        Self { worker: ModelWorker::start(open, settings, tell).unwrap(), reports }
     }
 
     fn submit(&self, order: GenerateOrder) {
@@ -53,7 +67,7 @@ impl Bench {
         loop {
             match self.reports.recv().unwrap() {
                 Report::Ended { turn, result } => return (turn.0, result),
-                Report::Text { .. } => {}
+                Report::Text { .. } | Report::Swapped { .. } => {}
                 Report::Dead { reason } => panic!("dead: {reason}"),
             }
         }
@@ -85,11 +99,11 @@ fn words_are_told_before_the_end() {
 #[test]
 fn orders_wait_while_the_model_is_opened() {
     let (go, gate) = channel::<()>();
-    let open = move || -> Option<Box<dyn LanguageModel>> {
+    let open = move || -> Result<Box<dyn LanguageModel>, String> {
         gate.recv().unwrap();
-        Some(Box::new(ScriptedModel::answers(vec![says("done"), says("done")])))
+        Ok(Box::new(ScriptedModel::answers(vec![says("done"), says("done")])))
     };
-    let bench = Bench::opening(open, 2);
+    let bench = Bench::opening(once(open), 2);
     bench.submit(order(1, Priority::Person));
     bench.submit(order(2, Priority::Person));
     assert_eq!(bench.worker.handle().waiting(), 2);
@@ -103,18 +117,18 @@ fn orders_wait_while_the_model_is_opened() {
 fn without_a_model_whoever_waits_is_told_and_nothing_more_is_taken() {
     let (go, gate) = channel::<()>();
     let bench = Bench::opening(
-        move || {
+        once(move || {
             gate.recv().unwrap();
-            None
-        },
+            Err("no such file".to_owned())
+        }),
         2,
     );
     bench.submit(order(1, Priority::Person));
     go.send(()).unwrap();
-    let unopened = GenerateFailure::Model { message: "the model could not be opened".to_owned() };
+    let unopened = GenerateFailure::Model { message: "the model could not be opened: no such file".to_owned() };
     assert_eq!(bench.ended(), (1, Err(unopened)));
     assert!(bench.worker.handle().submit(order(2, Priority::Person)).is_err());
-    let broken = Bench::opening(|| panic!("no more memory"), 2);
+    let broken = Bench::opening(once(|| panic!("no more memory")), 2);
     assert_eq!(broken.reports.recv(), Ok(Report::Dead { reason: "no more memory".to_owned() }));
 }
 

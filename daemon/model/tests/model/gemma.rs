@@ -4,7 +4,7 @@ use crate::{fixture, runtime};
 use hob_events::{
     Allowed, GenerateFailure, GenerateOrder, Generated, Message, Priority, Prompt, StopReason, TurnId, Writing,
 };
-use hob_model::{Gemma, ModelSettings, ModelWorker, Report, Variant};
+use hob_model::{Gemma, LanguageModel, ModelSettings, ModelWorker, Report, Variant, WorkerSettings};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
 
@@ -26,9 +26,14 @@ fn order(turn: u64, said: &str) -> GenerateOrder {
 
 fn start(name: &str) -> (ModelWorker, Receiver<Report>) {
     let settings = ModelSettings { chunk_tokens: 16, ..ModelSettings::new(fixture(name)) };
-    let model = Gemma::open(&runtime(), &settings).unwrap();
+    work(settings)
+}
+
+fn work(settings: ModelSettings) -> (ModelWorker, Receiver<Report>) {
     let (tell, reports) = channel();
-    let worker = ModelWorker::start(|| Some(Box::new(model)), 4, move |report| _ = tell.send(report)).unwrap();
+    let open = move || Ok(Box::new(Gemma::open(&runtime(), &settings).unwrap()) as Box<dyn LanguageModel>);
+    let queue = WorkerSettings { queue: 4, unload_after: None };
+    let worker = ModelWorker::start(Box::new(open), queue, move |report| _ = tell.send(report)).unwrap();
     (worker, reports)
 }
 
@@ -39,6 +44,7 @@ fn answer(reports: &Receiver<Report>) -> (String, Result<Generated, GenerateFail
         match reports.recv().unwrap() {
             Report::Text { delta, .. } => told.push_str(&delta),
             Report::Ended { result, .. } => return (told, result),
+            Report::Swapped { result } => panic!("{result:?}"),
             Report::Dead { reason } => panic!("{reason}"),
         }
     }
@@ -84,9 +90,7 @@ fn warming_up_runs_what_prompts_share() {
 #[test]
 fn a_prompt_beyond_the_context_is_refused_with_both_numbers() {
     let settings = ModelSettings { context_tokens: 8, ..ModelSettings::new(fixture("tiny")) };
-    let model = Gemma::open(&runtime(), &settings).unwrap();
-    let (tell, reports) = channel();
-    let worker = ModelWorker::start(|| Some(Box::new(model)), 4, move |report| _ = tell.send(report)).unwrap();
+    let (worker, reports) = work(settings);
     worker.handle().submit(order(1, "lights off")).unwrap();
     let refused = answer(&reports).1.unwrap_err();
     assert!(matches!(refused, GenerateFailure::TooLong { context: 8, tokens } if tokens > 8));
