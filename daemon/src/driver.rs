@@ -9,6 +9,8 @@ use crate::clock::now;
 use crate::devices::{Devices, States};
 use crate::followers::Followers;
 use crate::house::{Serving, report_on};
+use crate::models::Models;
+use crate::swap::Swapping;
 use bytes::Bytes;
 use hob_agent::{Agent, Decisions, Effect, Input, Step};
 use hob_doors::{DoorRequest, Reply};
@@ -129,6 +131,10 @@ pub struct Driver {
     pub(crate) limits: CommandLimits,
     /// What `hob model` is told.
     pub(crate) about_model: serde_json::Value,
+    /// Which model runs.
+    pub(crate) models: Arc<Models>,
+    /// Another one was asked for.
+    pub(crate) swapping: Option<Swapping>,
     pub(crate) followers: Followers,
     /// Commands whose inbox entry is being written.
     pub(crate) accepting: Vec<CommandId>,
@@ -168,6 +174,7 @@ impl Driver {
         stages: Stages,
         limits: CommandLimits,
         about_model: serde_json::Value,
+        models: Arc<Models>,
         back: mpsc::Sender<Told>,
     ) -> Self {
         Self {
@@ -175,6 +182,8 @@ impl Driver {
             stages,
             limits,
             about_model,
+            models,
+            swapping: None,
             followers: Followers::default(),
             accepting: Vec::new(),
             started: now(),
@@ -204,6 +213,7 @@ impl Driver {
         self.decide(first)?;
         let mut beat = tokio::time::interval(crate::service::HEARTBEAT);
         loop {
+            self.begin_swap()?;
             let wake = self.until_wake();
             tokio::select! {
                 biased;
@@ -292,6 +302,7 @@ impl Driver {
                 Ok(())
             }
             Told::Model(Report::Ended { turn, result }) => self.generated(turn, result),
+            Told::Model(Report::Swapped { result }) => self.swapped(*result),
             Told::Model(Report::Dead { reason }) => Err(DriverError::Model { reason }),
             Told::Ready => self.tell_agent(Input::Ready),
             Told::Offer(offer) => {

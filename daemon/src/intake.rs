@@ -285,6 +285,14 @@ impl Driver {
             Request::Tools => self.tools(),
             Request::Devices => self.devices(),
             Request::Model => self.model(),
+            Request::ModelSwap { folder, variant } => {
+                if !is_owner(peer.uid) {
+                    let message = "the model is the owner's to change: ask as root or as hob's own user";
+                    replies.try_send(Reply::error("denied", message)).ok();
+                    return Ok(());
+                }
+                return self.swap(folder, variant.as_deref(), replies);
+            }
             Request::Status => self.status(),
             Request::Audit { last } => self.audit(last),
             Request::AuditVerify => self.verify_audit(),
@@ -358,6 +366,11 @@ impl Driver {
             self.publish_refusal(topic, correlation, payload);
         }
     }
+}
+
+/// Whether a peer speaks for the owner.
+fn is_owner(uid: u32) -> bool {
+    uid == 0 || Some(uid) == crate::start::own_uid()
 }
 
 fn command(id: CommandId, draft: CommandDraft, source: Source, trust: Trust, expires: Option<UnixMs>) -> Command {

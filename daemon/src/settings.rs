@@ -99,6 +99,8 @@ pub struct Model {
     pub providers: Vec<Wanted>,
     /// Whether hob goes on, with a warning, when a provider cannot be had or leaves its part to the processor.
     pub fallback: bool,
+    /// An idle model is dropped after so many minutes and opened again by the next command; 0 keeps it.
+    pub unload_after_minutes: u32,
     /// Generations that may wait.
     pub queue: usize,
     /// Whether a model that would not fit into memory is refused before it is opened.
@@ -128,6 +130,7 @@ impl Default for Model {
             threads: 0,
             providers: vec![Wanted::any(Provider::Cpu)],
             fallback: false,
+            unload_after_minutes: 0,
             queue: 8,
             check_memory: true,
             memo_entries: 2048,

@@ -7,6 +7,7 @@ use crate::clock::now;
 use crate::devices::{Devices, OpenDevicesError, States};
 use crate::driver::{Driver, DriverError, Ears, Stages, TOLD, Told};
 use crate::house::{House, Serving};
+use crate::models::Models;
 use crate::service;
 use crate::settings::Settings;
 use crate::supervisor::{Stopped, Supervisor};
@@ -14,11 +15,11 @@ use hob_agent::{Agent, Decisions};
 use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
 use hob_events::Offer;
 use hob_model::{
-    Description, Gemma, LanguageModel, MemoSettings, ModelFolder, ModelSettings, ModelWorker, OpenModelError,
-    PrefixSettings, Report, Sampling, StartWorkerError, UnknownVariant,
+    Description, MemoSettings, ModelSettings, ModelWorker, OpenModelError, PrefixSettings, Report, Sampling,
+    StartWorkerError, UnknownVariant, WorkerSettings,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
-use hob_onnx::{OpenLibraryError, Providers, Runtime, SessionSettings};
+use hob_onnx::{OpenLibraryError, Providers, SessionSettings};
 use hob_plugin_host::{Caps, HostSettings, OpenHostError, PluginHost};
 use hob_state::{Bound, OpenStoreError, Opened, ReadStateError, Recovered, StateLimits, StateWriter, Store};
 use std::num::NonZero;
@@ -131,6 +132,7 @@ pub struct Built {
     agent: Agent,
     first: Decisions,
     model: Description,
+    models: Arc<Models>,
     /// Told when the model is open, or cannot be; none when it was heard already.
     opening: Option<Opening>,
     worker: ModelWorker,
@@ -182,23 +184,19 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let offer = Arc::new(Offer { tools: plugins.tools(), inventory: (**devices.inventory()).clone() });
 
     let (back, told) = mpsc::channel(TOLD);
-    let (about, open) = model_to_open(&settings)?;
+    let models = Arc::new(Models::find(&settings)?);
+    let about = models.describe()?;
     let (opened_in, opened) = oneshot::channel();
     // On the worker's own thread: gigabytes take their time, and commands can be accepted meanwhile.
-    let open = move || -> Option<Box<dyn LanguageModel>> {
-        let (model, result) = match open() {
-            Ok(model) => (Some(Box::new(model) as Box<dyn LanguageModel>), Ok(())),
-            Err(error) => (None, Err(error)),
-        };
+    let open = models.opener(|result| {
         opened_in.send(result).ok();
-        model
-    };
+    });
     let reports = back.clone();
     // The worker's own thread waits when the driver is busy; the driver never waits for it.
     let report = move |report: Report| {
         reports.blocking_send(Told::Model(report)).ok();
     };
-    let worker = ModelWorker::start(open, settings.model.queue, report)?;
+    let worker = ModelWorker::start(open, worker_settings(&settings), report)?;
     let model = worker.handle();
 
     let next_turn = store.next_turn()?.0;
@@ -215,6 +213,7 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
         agent,
         first,
         model: about,
+        models,
         opening: Some(opened),
         worker,
         connection,
@@ -311,7 +310,8 @@ impl Built {
         }
         self.watch_plugins(&mut supervisor);
         let about = serde_json::to_value(&self.model).unwrap_or_default();
-        let mut driver = Driver::new(self.agent, self.stages.clone(), self.settings.commands, about, self.back.clone());
+        let (limits, back) = (self.settings.commands, self.back.clone());
+        let mut driver = Driver::new(self.agent, self.stages.clone(), limits, about, self.models, back);
         let ears = Ears { told: self.told, mqtt: self.events, doors };
         let status = format!("{} tools, {}", self.stages.plugins.tools().len(), self.model.name);
         service::ready(&format!("{status}; the model is being opened, commands wait"));
@@ -432,20 +432,6 @@ async fn opened(opening: Opening) -> Result<(), StartError> {
     }
 }
 
-/// Opens the library and looks at the model that the settings name. What is given back besides opens the model, which
-/// takes long.
-///
-/// # Errors
-/// [`StartError`], naming the file.
-pub fn model_to_open(
-    settings: &Settings,
-) -> Result<(Description, impl FnOnce() -> Result<Gemma, OpenModelError> + Send + use<>), StartError> {
-    let runtime = Runtime::find(settings.onnx.library.as_deref())?;
-    let model_settings = model_settings(settings)?;
-    let about = hob_model::describe(&ModelFolder::open(&model_settings.folder, model_settings.variant)?)?;
-    Ok((about, move || Gemma::open(&runtime, &model_settings)))
-}
-
 fn restore(agent: &mut Agent, store: &Store, whole: bool) -> Result<Decisions, ReadStateError> {
     let conversations = store.conversations()?;
     let conversations = conversations.into_iter().map(|kept| (kept.id, kept.messages, kept.at)).collect();
@@ -544,6 +530,12 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Unkno
     })
 }
 
+fn worker_settings(settings: &Settings) -> WorkerSettings {
+    let minutes = u64::from(settings.model.unload_after_minutes);
+    let unload_after = (minutes > 0).then(|| Duration::from_secs(60 * minutes));
+    WorkerSettings { queue: settings.model.queue, unload_after }
+}
+
 /// How the model's graphs are run.
 pub(crate) fn session_settings(settings: &Settings) -> SessionSettings {
     let providers = Providers {
@@ -566,7 +558,7 @@ fn door_settings(settings: &Settings) -> DoorSettings {
 }
 
 /// The user hob runs as, as the kernel shows it.
-fn own_uid() -> Option<u32> {
+pub(crate) fn own_uid() -> Option<u32> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self").ok().map(|own| own.uid())
 }

@@ -118,6 +118,12 @@ impl Agent {
         self.settings.backlog.saturating_sub(self.backlog.len())
     }
 
+    /// Whether turns may begin.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.ready
+    }
+
     /// Commands that wait or are worked on.
     #[must_use]
     pub fn unfinished(&self) -> usize {
@@ -158,6 +164,8 @@ impl Agent {
             Input::Cancel { command } => self.cancel(at, &command, &mut out),
             Input::OfferChanged(offer) => self.offer_changed(offer),
             Input::Ready => self.ready = true,
+            Input::Hold => self.ready = false,
+            Input::ModelChanged(name) => self.model = Some(name),
             Input::Wake => {}
         }
         self.let_time_pass(at, &mut out);
@@ -230,7 +238,8 @@ impl Agent {
     }
 
     /// Turns that work; one that waits for a person holds nothing.
-    fn working(&self) -> usize {
+    #[must_use]
+    pub fn working(&self) -> usize {
         self.turns.values().filter(|turn| !matches!(turn.stage, Stage::Asking { .. })).count()
     }
 

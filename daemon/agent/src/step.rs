@@ -48,6 +48,10 @@ pub enum Input {
     OfferChanged(Arc<Offer>),
     /// The model can be asked from now on; see [`Agent::hold`](crate::Agent::hold).
     Ready,
+    /// Another model is on its way: no turn begins until [`Input::Ready`].
+    Hold,
+    /// Another model answers from now on.
+    ModelChanged(String),
     /// The moment of [`next_wake`](crate::Agent::next_wake) has come.
     Wake,
 }

@@ -19,6 +19,7 @@ enum Move {
     Cancel { which: usize },
     Late { turn: u8 },
     Ready,
+    Hold,
     Message { hot: bool },
     Pass { ms: u32 },
 }
@@ -34,6 +35,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         1 => any::<bool>().prop_map(|hot| Move::Message { hot }),
         2 => (1u32..90_000).prop_map(|ms| Move::Pass { ms }),
         6 => Just(Move::Ready),
+        1 => Just(Move::Hold),
     ];
     proptest::collection::vec(step, 0..60)
 }
@@ -74,6 +76,8 @@ impl World {
             | Input::Cancel { .. }
             | Input::OfferChanged(_)
             | Input::Ready
+            | Input::Hold
+            | Input::ModelChanged(_)
             | Input::Wake => {}
         }
         let decisions = self.agent.step(step.clone());
@@ -149,6 +153,7 @@ impl World {
                 }
             }
             Move::Ready => self.tell(Input::Ready),
+            Move::Hold => self.tell(Input::Hold),
             Move::Message { hot } => {
                 let payload = if hot { "hot" } else { "cold" }.to_owned();
                 let kind = hob_events::EventKind::Message { topic: "t".into(), payload, retained: false };

@@ -2,7 +2,7 @@
 
 mod house;
 
-use hob_agent::{Answer, Input, Step};
+use hob_agent::{Agent, Answer, Effect, Input, Step};
 use hob_events::{
     Ask, CommandId, GenerateFailure, Outcome, Record, Source, ToolName, TurnId, Unfinished, UnfinishedCall, UnixMs,
 };
@@ -190,6 +190,27 @@ fn commands_wait_until_the_model_is_there_and_their_time_does_not_run() {
     generate turn-0 CallsOrText
     ");
     assert_eq!(agent.next_wake(), Some(UnixMs(620_000)));
+}
+
+#[test]
+fn while_the_model_is_changed_turns_under_way_go_on_and_new_ones_wait_for_it() {
+    let mut agent = agent(json!([]));
+    let tell = |agent: &mut Agent, at, input| agent.step(Step { at: UnixMs(at), input });
+    agent.step(happened(1, text("a")));
+    assert_eq!((agent.working(), agent.is_ready()), (1, true));
+    tell(&mut agent, 2, Input::Hold);
+    assert_snapshot!(lines(&agent.step(happened(3, text("b")))), @"");
+    let first = agent.step(generated(4, 0, vec![words("bye")]));
+    assert_snapshot!(lines(&first), @"");
+    assert_eq!((agent.working(), agent.unfinished()), (0, 1));
+    tell(&mut agent, 5, Input::ModelChanged("larger".to_owned()));
+    tell(&mut agent, 200_000, Input::Ready);
+    let second = agent.step(generated(200_001, 1, vec![words("hello")]));
+    let model = second.effects.iter().find_map(|effect| match effect {
+        Effect::Finish { result, .. } => result.model.clone(),
+        Effect::Generate(_) | Effect::CancelGeneration(_) | Effect::Call { .. } | Effect::Tell { .. } => None,
+    });
+    assert_eq!(model.as_deref(), Some("larger"));
 }
 
 #[test]

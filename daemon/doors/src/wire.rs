@@ -3,6 +3,7 @@
 use hob_events::{CommandId, CommandResult, MalformedCommand, StatusUpdate};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::PathBuf;
 
 /// The longest line either way, in bytes: a command's 16 KiB escaped, and answers like the list of tools.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
@@ -37,6 +38,15 @@ pub enum Request {
     Devices,
     /// What the model is and how it does.
     Model,
+    /// Another model for a running hob. Root and hob's own user may ask for it. Answered by `progress` lines, then
+    /// `data` with what it is now, or an `error`: the old one then goes on.
+    ModelSwap {
+        /// Its folder, by the whole path.
+        folder: PathBuf,
+        /// Which graphs; the first that is there without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        variant: Option<String>,
+    },
     /// How hob is: uptime, queues, broker.
     Status,
     /// The last lines of the audit log.
@@ -75,6 +85,11 @@ pub enum Reply {
     Data {
         /// Its shape depends on the request.
         value: Value,
+    },
+    /// How a request that takes long is going.
+    Progress {
+        /// For people.
+        message: String,
     },
     /// It was done, and there is nothing to tell.
     Done,

@@ -131,7 +131,8 @@ impl Gemma {
             // What looks like tables is left on disk only when ONNX Runtime gives the same rows.
             let on_disk = !needs.tables_on_disk() || Lookup::open(runtime, &folder.embed).is_ok();
             let needs = if on_disk { needs } else { needs.with_tables_loaded() };
-            let budget = if settings.running { needs.admit_running(extent, free)? } else { needs.admit(extent, free)? };
+            let budget =
+                if settings.running { needs.admit_running(extent, free)? } else { needs.admit(extent, free)? };
             tracing::info!(%budget, free = %Size(free), "the model fits");
         }
         let decoder = OrtDecoder::open(runtime, &folder, &settings.session, settings.slots, context)?;

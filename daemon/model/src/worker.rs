@@ -139,11 +139,7 @@ impl ModelWorker {
             standing: Standing::Opening,
             closing: false,
         };
-        let shared = Arc::new(Shared {
-            state: Mutex::new(state),
-            changed: Condvar::new(),
-            tell: Box::new(tell),
-        });
+        let shared = Arc::new(Shared { state: Mutex::new(state), changed: Condvar::new(), tell: Box::new(tell) });
         let mut worker = Self { handle: WorkerHandle { shared: Arc::clone(&shared) }, threads: Vec::new() };
         let clerk = Arc::clone(&shared);
         worker.spawn("hob-model-clerk", move || clerk.watch())?;

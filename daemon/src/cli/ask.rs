@@ -123,7 +123,7 @@ async fn follow(invocation: &Invocation, ask: &Ask, line: &mut Line) -> anyhow::
     let mut streamed = String::new();
     loop {
         match line.next().await? {
-            Reply::Accepted { .. } | Reply::Done | Reply::Data { .. } => {}
+            Reply::Accepted { .. } | Reply::Done | Reply::Data { .. } | Reply::Progress { .. } => {}
             Reply::Text { delta, .. } => {
                 if on_terminal() && !invocation.json {
                     write!(std::io::stdout().lock(), "{delta}")?;

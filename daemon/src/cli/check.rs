@@ -3,6 +3,7 @@
 use super::Invocation;
 use crate::devices::Devices;
 use crate::exit::Exit;
+use crate::models::Models;
 use crate::start::{self, StartError};
 use anyhow::bail;
 use hob_state::OpenStoreError;
@@ -25,7 +26,7 @@ pub(super) async fn check(invocation: &Invocation) -> anyhow::Result<Exit> {
         Err(StartError::State(OpenStoreError::Locked { .. })) => {
             let devices = Devices::open(&settings.devices.file).map_err(StartError::from)?;
             // A second copy of the model may not fit beside the running one, and would prove nothing of it.
-            let (model, _) = start::model_to_open(&settings)?;
+            let model = Models::find(&settings)?.describe().map_err(StartError::from)?;
             let lines = vec![
                 format!("model     {} {}", model.name, model.variant),
                 format!("devices   {}", devices.inventory().devices.len()),

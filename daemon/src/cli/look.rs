@@ -22,8 +22,12 @@ pub(super) async fn ask_daemon(socket: &Path, request: Request) -> anyhow::Resul
     match client.next().await? {
         Reply::Data { value } => Ok(Some(value)),
         Reply::Error { code, message } => bail!("{message} [{code}]"),
-        other
-        @ (Reply::Accepted { .. } | Reply::Status(_) | Reply::Text { .. } | Reply::Final { .. } | Reply::Done) => {
+        other @ (Reply::Accepted { .. }
+        | Reply::Status(_)
+        | Reply::Text { .. }
+        | Reply::Final { .. }
+        | Reply::Progress { .. }
+        | Reply::Done) => {
             bail!("hob answered something else: {other:?}")
         }
     }

@@ -166,7 +166,7 @@ fn dispatch(context: &Invocation, command: Command) -> anyhow::Result<Exit> {
         Command::Ask(ask) => runtime.block_on(ask::ask(context, ask)),
         Command::Tools => runtime.block_on(look::tools(context)),
         Command::Devices => runtime.block_on(look::devices(context)),
-        Command::Model { command } => model::model(context, command.unwrap_or(model::Model::Info)),
+        Command::Model { command } => model::model(context, command.unwrap_or(model::Model::Info), &runtime),
         Command::Plugin { command } => runtime.block_on(plugin::plugin(context, command)),
         Command::Provider { command } => provider::provider(context, command),
         Command::Doctor => runtime.block_on(doctor::doctor(context)),

@@ -2,6 +2,7 @@
 
 mod fetch;
 mod progress;
+mod swap;
 
 use super::Invocation;
 use crate::exit::Exit;
@@ -14,6 +15,7 @@ use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
+use tokio::runtime::Runtime;
 
 #[derive(Debug, clap::Subcommand)]
 #[command(after_help = "\
@@ -22,8 +24,9 @@ Examples:
   hob model fetch gemma-4-e2b --from http://nas:8080     from a server of your own
   hob model add /media/usb/gemma-4-E2B-it-ONNX --name gemma-4-e2b --variant q4f16
   hob model verify                             hold every model of the store to its record
+  sudo hob model swap gemma-4-e2b              a running hob changes to it
 
-A running hob takes another model up when it is restarted.")]
+A running hob takes another model up when it is restarted, or by swap.")]
 pub(super) enum Model {
     /// What the folder in the settings holds.
     Info,
@@ -47,6 +50,8 @@ pub(super) enum Model {
     },
     /// List what is in the store.
     List,
+    /// Change the model of a running hob. Commands wait meanwhile; none is lost.
+    Swap(swap::Swap),
     /// Remove a model, or what was fetched of one.
     Remove {
         /// Its name.
@@ -60,7 +65,7 @@ pub(super) enum Model {
     },
 }
 
-pub(super) fn model(invocation: &Invocation, command: Model) -> anyhow::Result<Exit> {
+pub(super) fn model(invocation: &Invocation, command: Model, runtime: &Runtime) -> anyhow::Result<Exit> {
     let settings = invocation.settings()?;
     let store = Store::at(&settings.model.store);
     match command {
@@ -77,6 +82,7 @@ pub(super) fn model(invocation: &Invocation, command: Model) -> anyhow::Result<E
             Ok(Exit::Ok)
         }
         Model::Verify { model } => verify_models(invocation, &store, model.as_deref()),
+        Model::Swap(order) => runtime.block_on(swap::swap(invocation, &order)),
         Model::List => list(invocation, &settings, &store),
         Model::Remove { name, yes, force } => remove(&settings, &store, &name, yes, force),
     }

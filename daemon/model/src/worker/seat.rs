@@ -63,9 +63,10 @@ impl Shared {
             let broken = match self.next_job(&seat) {
                 Job::Generate(waiting) => self.serve(&mut seat, *waiting),
                 Job::Warm(prompt, interrupt) => self.warm(&mut seat, &prompt, &interrupt),
-                Job::Forget(turns) => seat.model.as_mut().and_then(|model| {
-                    guarded(|| turns.into_iter().for_each(|turn| model.forget(turn))).err()
-                }),
+                Job::Forget(turns) => seat
+                    .model
+                    .as_mut()
+                    .and_then(|model| guarded(|| turns.into_iter().for_each(|turn| model.forget(turn))).err()),
                 Job::Swap(plan) => {
                     self.swap(&mut seat, plan);
                     None
