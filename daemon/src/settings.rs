@@ -95,6 +95,12 @@ pub struct Model {
     pub slots: usize,
     /// Threads; 0 for as many as the board and its limits give.
     pub threads: usize,
+    /// Whether small cores work too, where there are fast ones beside them.
+    pub all_cores: bool,
+    /// Whether threads wait for work by turning in circles.
+    pub spinning: bool,
+    /// From this temperature on the model rests between runs; 0 leaves heat to the kernel.
+    pub hot_celsius: i32,
     /// What carries out the graph's operators, in order of preference.
     pub providers: Vec<Wanted>,
     /// Whether hob goes on, with a warning, when a provider cannot be had or leaves its part to the processor.
@@ -128,6 +134,9 @@ impl Default for Model {
             chunk_tokens: 256,
             slots: 2,
             threads: 0,
+            all_cores: false,
+            spinning: false,
+            hot_celsius: 85,
             providers: vec![Wanted::any(Provider::Cpu)],
             fallback: false,
             unload_after_minutes: 0,

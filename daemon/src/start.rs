@@ -523,6 +523,7 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Unkno
             seed: model.sampling.seed,
         },
         check_memory: model.check_memory,
+        hot_celsius: (model.hot_celsius > 0).then_some(model.hot_celsius),
         session,
         memo: (model.memo_entries > 0).then_some(memo),
         prefixes: (model.prefix_files > 0).then_some(prefixes),
@@ -543,7 +544,13 @@ pub(crate) fn session_settings(settings: &Settings) -> SessionSettings {
         fallback: settings.model.fallback,
         plugins: settings.onnx.plugins.clone(),
     };
-    SessionSettings { providers, threads: NonZero::new(settings.model.threads), ..SessionSettings::default() }
+    SessionSettings {
+        providers,
+        threads: NonZero::new(settings.model.threads),
+        all_cores: settings.model.all_cores,
+        spinning: settings.model.spinning,
+        ..SessionSettings::default()
+    }
 }
 
 fn door_settings(settings: &Settings) -> DoorSettings {

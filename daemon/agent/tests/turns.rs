@@ -137,7 +137,7 @@ fn turns_of_one_conversation_go_one_after_another_and_see_each_other() {
     tell Thinking
     generate turn-1 CallsOrText
     "#);
-    let hob_agent::Effect::Generate(order) = &next.effects[2] else { panic!("a generation") };
+    let Effect::Generate(order) = &next.effects[2] else { panic!("a generation") };
     assert_eq!(order.prompt.messages.len(), 3, "the first turn's two messages, and the new one");
 }
 
@@ -155,7 +155,7 @@ fn a_prompt_that_is_too_long_loses_the_oldest_turns_and_nothing_else() {
     };
     let seen = |decisions: &hob_agent::Decisions| {
         decisions.effects.iter().find_map(|effect| {
-            if let hob_agent::Effect::Generate(order) = effect { Some(order.prompt.messages.len()) } else { None }
+            if let Effect::Generate(order) = effect { Some(order.prompt.messages.len()) } else { None }
         })
     };
     assert_eq!(seen(&agent.step(happened(31, in_conversation("d", "talk")))), Some(7));
@@ -165,7 +165,7 @@ fn a_prompt_that_is_too_long_loses_the_oldest_turns_and_nothing_else() {
     assert_eq!(seen(&again), Some(3));
     let ended = agent.step(generated(34, 3, vec![words("hello")]));
     let forgotten = ended.effects.iter().find_map(|effect| {
-        if let hob_agent::Effect::Finish { result, .. } = effect { Some(result.forgotten_turns) } else { None }
+        if let Effect::Finish { result, .. } = effect { Some(result.forgotten_turns) } else { None }
     });
     assert_eq!(forgotten, Some(2));
 
@@ -201,7 +201,7 @@ fn while_the_model_is_changed_turns_under_way_go_on_and_new_ones_wait_for_it() {
     tell(&mut agent, 2, Input::Hold);
     assert_snapshot!(lines(&agent.step(happened(3, text("b")))), @"");
     let first = agent.step(generated(4, 0, vec![words("bye")]));
-    assert_snapshot!(lines(&first), @"");
+    assert_snapshot!(lines(&first), @r#"finish a Succeeded "Bye""#);
     assert_eq!((agent.working(), agent.unfinished()), (0, 1));
     tell(&mut agent, 5, Input::ModelChanged("larger".to_owned()));
     tell(&mut agent, 200_000, Input::Ready);

@@ -12,6 +12,7 @@ use crate::kv::Slots;
 use crate::language_model::{LanguageModel, Progress, Recall, Warmed};
 use crate::memo::{Identity, Key, Memo, MemoSettings};
 use crate::ort_decoder::OrtDecoder;
+use crate::pace::Pace;
 use crate::prefix::{PrefixSettings, Prefixes};
 use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
@@ -19,6 +20,7 @@ use hob_events::{GenerateFailure, GenerateOrder, Generated, Message, Prompt, Tur
 use hob_onnx::{Lookup, Runtime, SessionSettings, usable_memory};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// What the owner settles about the model.
 #[derive(Debug, Clone, PartialEq)]
@@ -41,6 +43,8 @@ pub struct ModelSettings {
     pub check_memory: bool,
     /// Whether hob runs already, so that its own memory is not counted again.
     pub running: bool,
+    /// From this temperature on the model rests between runs; `None` leaves heat to the kernel.
+    pub hot_celsius: Option<i32>,
     /// How the sessions are set up.
     pub session: SessionSettings,
     /// Where answers are kept that may be given again; `None` decodes everything.
@@ -63,6 +67,7 @@ impl ModelSettings {
             constrained: true,
             check_memory: true,
             running: false,
+            hot_celsius: None,
             session: SessionSettings::default(),
             memo: None,
             prefixes: None,
@@ -98,6 +103,7 @@ pub struct Gemma {
     prefixes: Option<Prefixes>,
     front: Arc<Front>,
     chunk: usize,
+    pace: Pace,
     parked: Vec<Begun>,
 }
 
@@ -160,7 +166,8 @@ impl Gemma {
             sampling: settings.sampling,
         };
         let prefixes = prefixes.map(|(identity, prefixes)| Prefixes::open(prefixes, identity.digest()));
-        Ok(Self { prefixes, ..Self::assemble(parts, memo) })
+        let pace = Pace::new(settings.hot_celsius, "/");
+        Ok(Self { prefixes, pace, ..Self::assemble(parts, memo) })
     }
 
     /// Puts a model together from its parts. It decodes everything: only a folder has what a memo is known by.
@@ -194,6 +201,7 @@ impl Gemma {
                 rendered: Rendered::default(),
             }),
             chunk: chunk_tokens,
+            pace: Pace::new(None, "/"),
             parked: Vec::new(),
         }
     }
@@ -209,6 +217,7 @@ impl Gemma {
             suppressed: &front.suppressed,
             stops: &front.stops,
             chunk: self.chunk,
+            pace: &mut self.pace,
         };
         (front, stage)
     }
@@ -291,8 +300,10 @@ impl LanguageModel for Gemma {
             if interrupt.parking() {
                 return Ok(Warmed::Parked); // whoever comes goes on from what is there
             }
+            let began = Instant::now();
             stage.decoder.forward(slot, chunk, crate::Keep::Nothing, interrupt).map_err(failed)?;
             stage.slots.append(slot, chunk);
+            stage.rest(began, interrupt);
         }
         if interrupt.parking() {
             return Ok(Warmed::Parked);

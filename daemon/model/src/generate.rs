@@ -9,6 +9,7 @@ use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 use crate::grammar::{Constraint, ConstraintBroken, Mask};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::kv::Slots;
+use crate::pace::Pace;
 use crate::prefix::Prefixes;
 use crate::sampler::{Sampler, sureness};
 use crate::words::Words;
@@ -29,6 +30,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) stops: &'a [u32],
     /// Tokens of one prefill run.
     pub(crate) chunk: usize,
+    pub(crate) pace: &'a mut Pace,
 }
 
 impl Stage<'_> {
@@ -52,6 +54,11 @@ impl Stage<'_> {
             self.slots.refilled(slot, tokens.get(..known).unwrap_or_default());
         }
         restored.map(|known| (slot, known))
+    }
+
+    /// Rests after a run, where the board is hot.
+    pub(crate) fn rest(&mut self, began: Instant, interrupt: &Interrupt) {
+        interrupt.rest(self.pace.rest(began.elapsed(), Instant::now()));
     }
 
     fn is_suppressed(&self, id: u32) -> bool {
@@ -211,6 +218,9 @@ impl Generation {
             };
             self.score_forced(&logits);
             let ended = self.choose(stage, &logits, mask.as_ref(), watch)?;
+            if self.begun && ended.is_none() {
+                stage.rest(started, interrupt);
+            }
             self.note_time(started);
             self.begun = true;
             if let Some(reason) = ended {
@@ -256,8 +266,10 @@ impl Generation {
                 stage.slots.append(slot, now);
                 return Ok(Some((logits, mask?)));
             }
+            let began = Instant::now();
             stage.decoder.forward(slot, now, keep, interrupt)?;
             stage.slots.append(slot, now);
+            stage.rest(began, interrupt);
         }
     }
 

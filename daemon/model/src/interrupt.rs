@@ -3,6 +3,7 @@
 use hob_events::GenerateFailure;
 use std::fmt;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Why a generation has to end at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,7 @@ impl Interrupt {
     /// Asks the generation to make room at its next step, or takes that back.
     pub fn park(&self, parking: bool) {
         self.lock().parking = parking;
+        self.shared.1.notify_all();
     }
 
     /// Whether the generation has to end. The first reason stays.
@@ -79,6 +81,15 @@ impl Interrupt {
         let result = run();
         self.lock().stop_run = None;
         result
+    }
+
+    /// Rests, until someone wants the generation to end or to make room.
+    pub(crate) fn rest(&self, duration: Duration) {
+        if duration.is_zero() {
+            return;
+        }
+        let wanted = |state: &mut State| state.ended.is_none() && !state.parking;
+        drop(self.shared.1.wait_timeout_while(self.lock(), duration, wanted));
     }
 
     /// Waits until the generation has to end. For models that stand in for a real one.

@@ -26,6 +26,7 @@ mod layout;
 pub mod media;
 mod memo;
 mod ort_decoder;
+mod pace;
 mod prefix;
 mod queue;
 mod rendered;

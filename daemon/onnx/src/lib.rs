@@ -7,6 +7,7 @@
 
 mod cpus;
 mod graph;
+mod heat;
 mod library;
 mod locate;
 mod lookup;
@@ -18,8 +19,9 @@ mod settings;
 mod stop;
 mod tensor;
 
-pub use cpus::{cpu_features, usable_cpus};
+pub use cpus::{Cpus, Crew, CrewReason, cpu_features};
 pub use graph::{Graph, Node, NumberKind, ReadGraphError, Weights, WeightsError};
+pub use heat::{Heat, hottest};
 pub use library::{MIN_VERSION, OpenLibraryError, Runtime};
 pub use locate::{LIBRARY_VARIABLE, find_library};
 pub use lookup::{Lookup, OpenLookupError};

@@ -11,7 +11,6 @@ use crate::tensor::{Tensor, TensorError};
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, SessionInputValue};
 use std::borrow::Cow;
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -326,18 +325,21 @@ fn configured(
     settings: &SessionSettings,
     profile: Option<&ProfileFolder>,
 ) -> Result<SessionBuilder, ort::Error> {
-    let threads = settings.threads.map_or_else(crate::usable_cpus, NonZero::get);
+    let crew = settings.crew();
     let mut builder = ort::session::Session::builder(&runtime.environment)?
         .with_optimization_level(GraphOptimizationLevel::All)?
         // A session is one device's: a provider enters only through the settings.
         .with_auto_device(AutoDevicePolicy::PreferCPU)?
         .with_no_environment_execution_providers()?
-        .with_intra_threads(threads)?
+        .with_intra_threads(crew.threads)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(settings.spinning)?
         .with_inter_op_spinning(settings.spinning)?
         .with_memory_pattern(settings.memory_pattern)?
         .with_log_level(ort::logging::LogLevel::Warning)?;
+    if let Some(affinities) = crew.affinities() {
+        builder = builder.with_config_entry("session.intra_op_thread_affinities", &affinities)?;
+    }
     for (key, value) in &settings.entries {
         builder = builder.with_config_entry(key, value)?;
     }

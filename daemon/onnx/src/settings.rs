@@ -1,5 +1,6 @@
 //! How a session is set up.
 
+use crate::cpus::{Cpus, Crew};
 use crate::provider::{Provider, Wanted};
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -10,8 +11,10 @@ use std::path::PathBuf;
 pub struct SessionSettings {
     /// What carries out the operators.
     pub providers: Providers,
-    /// Threads within one operator; `None` for [`usable_cpus`](crate::usable_cpus).
+    /// Threads within one operator; `None` for as many as [`Cpus`] gives.
     pub threads: Option<NonZero<usize>>,
+    /// Whether small cores work too, where there are fast ones beside them.
+    pub all_cores: bool,
     /// Threads wait for work by turning in circles: a little faster alone on a board, and a load on it otherwise. ONNX
     /// Runtime's own default is on; with another busy process beside it that costs a third of the speed.
     pub spinning: bool,
@@ -29,11 +32,20 @@ impl Default for SessionSettings {
         Self {
             providers: Providers::default(),
             threads: None,
+            all_cores: false,
             spinning: false,
             memory_pattern: false,
             arena: true,
             entries: Vec::new(),
         }
+    }
+}
+
+impl SessionSettings {
+    /// The threads that a run gets on this machine.
+    #[must_use]
+    pub fn crew(&self) -> Crew {
+        Cpus::here().crew(self.threads, self.all_cores)
     }
 }
 

@@ -45,6 +45,7 @@ impl Identity {
             context_tokens: _,
             check_memory: _,
             running: _,
+            hot_celsius: _,
             chunk_tokens,
             slots: _,
             sampling: _,
@@ -61,6 +62,7 @@ impl Identity {
         identity.file("library file", runtime.path(), stamp)?;
         // Its providers among it, and what of them did the work: with a fallback, that can change by itself.
         identity.fact("sessions", &format!("{session:?}"));
+        identity.fact("threads", &session.crew().threads.to_string());
         identity.fact("shares", &format!("{shares:?}"));
         for wanted in session.providers.beside_cpu() {
             let named = session.providers.plugins.get(&wanted.provider).map(PathBuf::as_path);

@@ -9,7 +9,6 @@ use ort::ep::{self, ExecutionProviderDispatch};
 use ort::session::builder::SessionBuilder;
 use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::num::NonZero;
 use std::path::PathBuf;
 
 /// Why a provider cannot be given to a session.
@@ -116,7 +115,7 @@ fn built_in(wanted: Wanted, settings: &SessionSettings) -> Option<ExecutionProvi
             // Left to choose by itself ("AUTO") it takes nothing of a graph.
             let device = wanted.device.map_or("CPU".to_owned(), |device| device.to_string().to_ascii_uppercase());
             // It takes every core otherwise, whatever quota the control group has.
-            let threads = settings.threads.map_or_else(crate::usable_cpus, NonZero::get);
+            let threads = settings.crew().threads;
             ep::OpenVINO::default().with_device_type(device).with_num_threads(threads).build()
         }
         Provider::Cuda => ep::CUDA::default().build(),

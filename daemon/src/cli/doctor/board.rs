@@ -3,6 +3,7 @@
 use super::Finding;
 use crate::settings::Settings;
 use hob_model::Size;
+use hob_onnx::{Cpus, Heat, hottest};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -20,17 +21,32 @@ const DISK_WARN: u64 = 256 << 20;
 /// Less than that is no room for any model beside the rest of hob.
 const MEMORY_WARN: u64 = 256 << 20;
 
-pub(super) fn processor() -> Finding {
-    let present = std::thread::available_parallelism().map_or(1, NonZero::get);
-    processor_finding(std::env::consts::ARCH, &hob_onnx::cpu_features(), hob_onnx::usable_cpus(), present)
+pub(super) fn processor(settings: &Settings) -> Finding {
+    let cpus = Cpus::here();
+    let crew = cpus.crew(NonZero::new(settings.model.threads), settings.model.all_cores);
+    processor_finding(std::env::consts::ARCH, &hob_onnx::cpu_features(), &format!("{cpus}: {crew}"))
 }
 
-fn processor_finding(machine: &str, features: &[&str], usable: usize, present: usize) -> Finding {
+/// A board that is so hot that the model rests is told, with what to do.
+pub(super) fn heat(settings: &Settings) -> Finding {
+    heat_finding(hottest(Path::new("/")), settings.model.hot_celsius)
+}
+
+fn heat_finding(heat: Option<Heat>, limit: i32) -> Finding {
+    const WHAT: &str = "heat";
+    let from = if limit > 0 { format!("the model rests from {limit} °C on") } else { "left to the kernel".to_owned() };
+    match heat {
+        None => Finding::ok(WHAT, "no sensor: left to the kernel"),
+        Some(heat) if limit > 0 && heat.celsius >= limit => {
+            let advice = "give the board air or a heat sink, fewer `[model] threads`, or a higher `hot_celsius`";
+            Finding::warn(WHAT, format!("{heat}; {from}"), advice)
+        }
+        Some(heat) => Finding::ok(WHAT, format!("{heat}; {from}")),
+    }
+}
+
+fn processor_finding(machine: &str, features: &[&str], cores: &str) -> Finding {
     const WHAT: &str = "processor";
-    let cores = match usable < present {
-        true => format!("{usable} of {present} cores, by the quota of its control group"),
-        false => format!("{usable} cores"),
-    };
     let instructions = if features.is_empty() { "none that count for speed".to_owned() } else { features.join(" ") };
     let found = format!("{machine}, {cores}; instructions: {instructions}");
     // The products of eight bits that rounded models are made of.
@@ -137,12 +153,21 @@ mod tests {
     }
 
     #[test]
+    fn a_hot_board_is_told_and_one_without_a_sensor_is_none() {
+        let at = |celsius| Some(Heat { celsius, zone: "cpu-thermal".to_owned() });
+        assert_eq!(heat_finding(at(61), 85).found, "61 °C (cpu-thermal); the model rests from 85 °C on");
+        assert_eq!(heat_finding(at(85), 85).level, Level::Warn);
+        assert_eq!(heat_finding(at(99), 0).level, Level::Ok);
+        assert_eq!(heat_finding(None, 85).level, Level::Ok);
+    }
+
+    #[test]
     fn an_old_processor_and_a_full_disk_are_told() {
-        let pi4 = processor_finding("aarch64", &["asimd"], 2, 4);
+        let pi4 = processor_finding("aarch64", &["asimd"], "4 cores: 4 threads, one for each core");
         assert_eq!(pi4.level, Level::Warn);
-        assert_eq!(pi4.found, "aarch64, 2 of 4 cores, by the quota of its control group; instructions: asimd");
-        assert_eq!(processor_finding("aarch64", &["asimd", "asimddp"], 4, 4).level, Level::Ok);
-        assert_eq!(processor_finding("x86_64", &[], 1, 1).level, Level::Warn);
+        assert_eq!(pi4.found, "aarch64, 4 cores: 4 threads, one for each core; instructions: asimd");
+        assert_eq!(processor_finding("aarch64", &["asimd", "asimddp"], "4 cores").level, Level::Ok);
+        assert_eq!(processor_finding("x86_64", &[], "1 cores").level, Level::Warn);
 
         let (folder, root) = (Path::new("/var/lib/hob/state"), Path::new("/var"));
         assert_eq!(disk_finding("state", folder, root, 1 << 20).level, Level::Fail);

@@ -75,7 +75,7 @@ pub(super) async fn doctor(invocation: &Invocation) -> anyhow::Result<Exit> {
 
 /// From what carries the rest to what stands on it.
 async fn examine(invocation: &Invocation, settings: &Settings) -> Vec<Finding> {
-    let mut findings = vec![board::processor(), board::memory(), board::clock()];
+    let mut findings = vec![board::processor(settings), board::heat(settings), board::memory(), board::clock()];
     findings.extend(board::disks(settings));
     findings.extend(child::library_and_providers(invocation, settings));
     findings.push(surroundings::model(settings));
