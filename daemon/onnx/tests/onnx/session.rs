@@ -2,6 +2,7 @@
 
 use crate::{graph, runtime};
 use hob_onnx::{Dim, Element, OpenSessionError, RunError, Session, SessionSettings, Tensor};
+use std::num::NonZero;
 use std::path::Path;
 
 fn open(path: &Path) -> Result<Session, OpenSessionError> {
@@ -114,4 +115,18 @@ fn half_precision_caches_are_cut_as_single_ones_are() {
     let cut = half.front(2, 3).unwrap();
     assert_eq!((cut.element(), cut.shape()), (Element::F16, vec![1, 1, 3, 2]));
     assert_eq!(cut.last_rows(3).unwrap(), [0.0; 6]);
+}
+
+#[test]
+fn threads_can_be_held_to_the_cores_of_a_crew() {
+    // As it is written for two threads of a crew on the first core: the caller's own is not among them.
+    let entries = vec![("session.intra_op_thread_affinities".to_owned(), "1".to_owned())];
+    let settings = SessionSettings { threads: NonZero::new(2), entries, ..SessionSettings::default() };
+    let mut embed = Session::open(&runtime(), &graph("embed_tokens.onnx"), &settings).unwrap();
+    let stop = embed.stop_handle().unwrap();
+    embed.run(&[("input_ids", &Tensor::i64(&[1, 1], vec![2]).unwrap())], &stop).unwrap();
+    let wrong = vec![("session.intra_op_thread_affinities".to_owned(), "1;1".to_owned())];
+    let refused =
+        Session::open(&runtime(), &graph("embed_tokens.onnx"), &SessionSettings { entries: wrong, ..settings });
+    assert!(refused.is_err(), "ONNX Runtime reads the entry: one group for each thread but the caller's");
 }
