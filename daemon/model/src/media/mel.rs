@@ -117,3 +117,6 @@ impl MelStream {
         self.frames
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,14 @@ use std::io::Cursor;
 /// the model sees 2.6 megapixels at most (1,120 soft tokens of 48 × 48).
 pub const MOST_PIXELS: u64 = 50_000_000;
 
-/// Bytes that a decoder may set aside beside the picture itself.
-const DECODER_BYTES: u64 = 256 << 20;
+/// Pixels on a side. A strip of one pixel by millions would first be made as wide as a patch, and larger than any memory.
+pub const MOST_SIDE: u32 = 65_535;
 
-/// An upright picture of 8-bit RGB. It has at least one pixel, and at most [`MOST_PIXELS`].
+/// Bytes that a decoder may set aside beside the picture itself.
+const DECODER_BYTES: u64 = 128 << 20;
+
+/// An upright picture of 8-bit RGB. It has at least one pixel, and at most [`MOST_PIXELS`] and
+/// [`MOST_SIDE`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Picture {
     width: u32,
@@ -29,7 +33,7 @@ impl Picture {
         if pixels == 0 {
             return Err(FrameError::Empty { width, height });
         }
-        if pixels > MOST_PIXELS {
+        if !fits(width, height) {
             return Err(FrameError::TooLarge { width, height });
         }
         if rgb.len() as u64 != pixels * 3 {
@@ -57,6 +61,10 @@ impl Picture {
     }
 }
 
+fn fits(width: u32, height: u32) -> bool {
+    width.max(height) <= MOST_SIDE && u64::from(width) * u64::from(height) <= MOST_PIXELS
+}
+
 /// Why bytes from a camera are no frame.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -69,7 +77,7 @@ pub enum FrameError {
         /// In pixels.
         height: u32,
     },
-    /// More pixels than [`MOST_PIXELS`].
+    /// More pixels than [`MOST_PIXELS`], or than [`MOST_SIDE`] on a side.
     #[error("a frame of {width} x {height} pixels is more than hob handles ({MOST_PIXELS}); choose a smaller mode")]
     TooLarge {
         /// In pixels.
@@ -113,10 +121,11 @@ pub enum ReadImageError {
         /// Its name, for people.
         format: &'static str,
     },
-    /// More pixels than [`MOST_PIXELS`]. Nothing was decoded.
+    /// More pixels than [`MOST_PIXELS`], more than [`MOST_SIDE`] on a side, or so many with more than 8 bits a colour. Nothing
+    /// was decoded.
     #[error(
-        "a picture of {width} x {height} pixels is too large (hob reads up to {MOST_PIXELS} pixels); \
-         scale it down first, the model sees less than 3 million of them anyway"
+        "a picture of {width} x {height} pixels is too large (hob reads up to {MOST_PIXELS}, {MOST_SIDE} on a side, with \
+         8 bits a colour); scale it down, the model sees less than 3 million of them"
     )]
     TooLarge {
         /// In pixels.
@@ -143,7 +152,7 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, ReadImageError> {
     let failed = |error: ImageError| failed(name, &error);
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(failed)?;
     let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MOST_PIXELS {
+    if !fits(width, height) || decoder.total_bytes() > MOST_PIXELS * 4 {
         return Err(ReadImageError::TooLarge { width, height });
     }
     let mut limits = Limits::default();
@@ -205,3 +214,6 @@ fn jpeg_ends(bytes: &[u8]) -> bool {
         rest = next;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Sound: from a WAV file or a microphone to one channel of 16 kHz, at most 30 seconds of it.
 
 use super::resample::to_16_khz;
-use std::io::{Cursor, ErrorKind};
+use std::io::Cursor;
 use std::time::Duration;
 
 /// Samples a second, as the audio encoder was trained.
@@ -11,7 +11,10 @@ pub const RATE: u32 = 16_000;
 pub const MOST_SAMPLES: usize = 480_000;
 
 /// Samples a second that are read. What lies outside is a damaged header and no recording.
-const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
+const RATES: std::ops::RangeInclusive<u32> = 1_000..=192_000;
+
+/// The loudest sample that is believed, where 1 is full. Some programs write floats in the scale of 16-bit numbers.
+const LOUDEST: f32 = 1e6;
 
 /// Channels that are read.
 const MOST_CHANNELS: u16 = 64;
@@ -65,8 +68,9 @@ impl Sound {
         let mut left = form.channels;
         for sample in samples {
             let sample = sample?;
-            if !sample.is_finite() {
-                return Err(ReadSoundError::NotANumber { at: time(channel.len() as u64, form.rate) });
+            // Written so that what is no number at all is caught as well.
+            if !(sample.abs() <= LOUDEST) {
+                return Err(ReadSoundError::NotASample { value: sample, at: time(channel.len() as u64, form.rate) });
             }
             sum += sample;
             left -= 1;
@@ -98,23 +102,20 @@ pub enum ReadSoundError {
         /// What the reader found.
         reason: String,
     },
-    /// The file has fewer samples than its header says.
-    #[error("the sound is cut off after {found} of {told} samples; copy or record it again")]
-    CutOff {
-        /// Samples by the header, of all channels.
-        told: u32,
-        /// Samples in the file.
-        found: u32,
-    },
+    /// The file stops before the sound does.
+    #[error("the sound is cut off; copy or record it again")]
+    CutOff,
     /// A rate that no recording has.
     #[error("a sound of {0} samples a second is not read; hob reads {low} to {high}", low = RATES.start(), high = RATES.end())]
     Rate(u32),
     /// A number of channels that no recording has.
     #[error("a sound of {0} channels is not read; hob reads 1 to {MOST_CHANNELS}")]
     Channels(u16),
-    /// A sample is infinite, or no number at all.
-    #[error("the sound has a sample that is no number, {at:?} after its beginning; record it again")]
-    NotANumber {
+    /// A sample is infinite, no number at all, or louder than anything.
+    #[error("the sound has a sample of {value:e}, {at:?} after its beginning, and that is none; record it again")]
+    NotASample {
+        /// What stands there.
+        value: f32,
         /// From the beginning.
         at: Duration,
     },
@@ -136,37 +137,34 @@ pub fn decode_wav(bytes: &[u8]) -> Result<Sound, ReadSoundError> {
     if bytes.is_empty() {
         return Err(ReadSoundError::Empty);
     }
-    let mut reader = hound::WavReader::new(Cursor::new(bytes))
-        .map_err(|error| ReadSoundError::Format { reason: error.to_string() })?;
+    let mut reader = hound::WavReader::new(Cursor::new(bytes)).map_err(refused)?;
     let spec = reader.spec();
     let form = Form::checked(spec.channels, spec.sample_rate)?;
-    let told = reader.len();
     let frames = reader.duration();
     let heard = form.heard(frames as usize) * usize::from(form.channels);
-    let failed = move |(found, error): (u32, hound::Error)| match error {
-        hound::Error::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
-            ReadSoundError::CutOff { told, found }
+    match spec.sample_format {
+        hound::SampleFormat::Float => {
+            let samples = reader.samples::<f32>().take(heard);
+            Sound::mixed(samples.map(|sample| sample.map_err(refused)), form, frames.into())
         }
-        // hound's own words for a file that stops within a sample.
-        hound::Error::FormatError(_) => ReadSoundError::CutOff { told, found },
-        hound::Error::IoError(_)
+        hound::SampleFormat::Int => {
+            let scale = f64::from(spec.bits_per_sample.clamp(1, 32) - 1).exp2().recip();
+            let samples = reader.samples::<i32>().take(heard);
+            let samples = samples.map(|sample| sample.map(|value| scaled(value, scale)).map_err(refused));
+            Sound::mixed(samples, form, frames.into())
+        }
+    }
+}
+
+fn refused(error: hound::Error) -> ReadSoundError {
+    match error {
+        // It is read from memory, so nothing else can fail.
+        hound::Error::IoError(_) => ReadSoundError::CutOff,
+        hound::Error::FormatError(_)
         | hound::Error::TooWide
         | hound::Error::UnfinishedSample
         | hound::Error::Unsupported
         | hound::Error::InvalidSampleFormat => ReadSoundError::Format { reason: error.to_string() },
-    };
-    match spec.sample_format {
-        hound::SampleFormat::Float => {
-            let samples = (0..).zip(reader.samples::<f32>()).take(heard);
-            Sound::mixed(samples.map(|(at, sample)| sample.map_err(|error| failed((at, error)))), form, frames.into())
-        }
-        hound::SampleFormat::Int => {
-            let scale = f64::from(spec.bits_per_sample.clamp(1, 32) - 1).exp2().recip();
-            let samples = (0..).zip(reader.samples::<i32>()).take(heard);
-            let scaled = samples
-                .map(|(at, sample)| sample.map(|value| scaled(value, scale)).map_err(|error| failed((at, error))));
-            Sound::mixed(scaled, form, frames.into())
-        }
     }
 }
 
@@ -204,3 +202,6 @@ impl Form {
         frames.min(self.rate as usize * (MOST_SAMPLES / RATE as usize))
     }
 }
+
+#[cfg(test)]
+mod tests;

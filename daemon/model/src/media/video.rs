@@ -65,3 +65,46 @@ pub fn stamp(at: Duration) -> String {
     let seconds = at.as_secs();
     format!("{:02}:{:02}", seconds / 60, seconds % 60)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// `np.arange(n) * total // n` of Transformers, told by the times of the frames.
+    fn told(frames: u64, per_second: f64) -> String {
+        match chosen(frames, per_second) {
+            Ok(moments) => {
+                let told: Vec<String> =
+                    moments.iter().map(|moment| format!("{} {}", moment.frame, stamp(moment.at))).collect();
+                format!("{}: {}", told.len(), told.join(", "))
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn short_videos_are_seen_whole_and_long_ones_evenly() {
+        insta::assert_snapshot!(told(3, 1.0), @"3: 0 00:00, 1 00:01, 2 00:02");
+        insta::assert_snapshot!(told(60, 1.0), @"32: 0 00:00, 1 00:01, 3 00:03, 5 00:05, 7 00:07, 9 00:09, 11 00:11, 13 00:13, 15 00:15, 16 00:16, 18 00:18, 20 00:20, 22 00:22, 24 00:24, 26 00:26, 28 00:28, 30 00:30, 31 00:31, 33 00:33, 35 00:35, 37 00:37, 39 00:39, 41 00:41, 43 00:43, 45 00:45, 46 00:46, 48 00:48, 50 00:50, 52 00:52, 54 00:54, 56 00:56, 58 00:58");
+        assert!(told(30 * 60 * 75, 30.0).ends_with("130781 72:39"));
+    }
+
+    #[test]
+    fn a_video_without_frames_or_without_a_rate_is_refused() {
+        insta::assert_snapshot!(told(0, 25.0), @"the video has no frames");
+        insta::assert_snapshot!(told(10, 0.0), @"a video of 0 frames a second cannot be timed; say how many it has");
+        insta::assert_snapshot!(told(10, f64::NAN), @"a video of NaN frames a second cannot be timed; say how many it has");
+        assert!(chosen(10, f64::MIN_POSITIVE).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn frames_come_in_order_and_exist(frames in 1..=u64::MAX, per_second in 0.01..240.0) {
+            let Ok(moments) = chosen(frames, per_second) else { return Ok(()) };
+            prop_assert_eq!(moments.len() as u64, frames.min(MOST_FRAMES));
+            prop_assert!(moments.windows(2).all(|pair| pair[0].frame < pair[1].frame && pair[0].at < pair[1].at));
+            prop_assert!(moments.iter().all(|moment| moment.frame < frames));
+        }
+    }
+}
