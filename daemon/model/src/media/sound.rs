@@ -68,8 +68,7 @@ impl Sound {
         let mut left = form.channels;
         for sample in samples {
             let sample = sample?;
-            // Written so that what is no number at all is caught as well.
-            if !(sample.abs() <= LOUDEST) {
+            if sample.is_nan() || sample.abs() > LOUDEST {
                 return Err(ReadSoundError::NotASample { value: sample, at: time(channel.len() as u64, form.rate) });
             }
             sum += sample;

@@ -1,5 +1,7 @@
 //! Hostile, broken and strange sounds, and other rates.
 
+#![expect(clippy::cast_possible_truncation, reason = "rounding to the nearest f32 is meant")]
+
 use super::*;
 use hound::{SampleFormat, WavSpec, WavWriter};
 use proptest::prelude::*;
