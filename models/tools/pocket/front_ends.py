@@ -20,14 +20,21 @@ POOLED = 9
 
 @dataclass(frozen=True)
 class Picture:
-    """The patches of a picture without padding: values f32 [P,768] from 0 to 1, positions i64 [P,2] as (column, row)."""
+    """Patches as the processor pads them: values f32 [P,768] from 0 to 1, places i64 [P,2] as (column, row) or -1."""
 
-    values: np.ndarray
-    positions: np.ndarray
+    padded: np.ndarray
+    places: np.ndarray
+    tokens: int
 
     @property
-    def tokens(self) -> int:
-        return len(self.values) // POOLED
+    def values(self) -> np.ndarray:
+        """Without padding."""
+        return self.padded[: self.tokens * POOLED]
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Without padding."""
+        return self.places[: self.tokens * POOLED]
 
     @property
     def bytes(self) -> np.ndarray:
@@ -50,11 +57,11 @@ class Sound:
 
 def picture(path: Path, budget: int) -> Picture:
     made = Gemma4ImageProcessorPil(max_soft_tokens=budget)(images=[load_image(str(path))], return_tensors="np")
-    patches = made["num_soft_tokens_per_image"][0] * POOLED
-    return Picture(made["pixel_values"][0, :patches], made["image_position_ids"][0, :patches])
+    tokens = int(made["num_soft_tokens_per_image"][0])
+    return Picture(made["pixel_values"][0], made["image_position_ids"][0], tokens)
 
 
-def sound(samples: np.ndarray) -> Sound:
-    """`samples` f32 at 16 kHz."""
-    made = Gemma4AudioFeatureExtractor()([samples], return_tensors="np")
-    return Sound(made["input_features"][0], made["input_features_mask"][0])
+def sounds(clips: list[np.ndarray]) -> list[Sound]:
+    """Of clips f32 at 16 kHz, all padded to the longest."""
+    made = Gemma4AudioFeatureExtractor()(clips, return_tensors="np")
+    return [Sound(*each) for each in zip(made["input_features"], made["input_features_mask"], strict=True)]

@@ -1,8 +1,9 @@
 """The published folder of a Gemma 4 in ONNX: file names, input and output names, configuration files.
 
-    onnx/<graph><suffix>.onnx          graph, suffix "" (fp32), "_fp16", "_quantized" (8 bit), "_q4", "_q4f16" or "_q2f16"
-    onnx/<graph><suffix>.onnx_data     its weights, in `.onnx_data_1` and so on where one file would be too large
-    config.json generation_config.json tokenizer.json tokenizer_config.json chat_template.jinja
+onnx/<graph><suffix>.onnx          graph, suffix "" (fp32), "_fp16", "_quantized" (8 bit), "_q4", "_q4f16" or "_q2f16"
+onnx/<graph><suffix>.onnx_data     its weights, in `.onnx_data_1` and so on where one file would be too large
+config.json generation_config.json tokenizer.json tokenizer_config.json chat_template.jinja
+preprocessor_config.json processor_config.json     where there are encoders
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from tokenizers import Tokenizer
 
 EMBED = "embed_tokens"
 DECODER = "decoder_model_merged"
+VISION = "vision_encoder"
+AUDIO = "audio_encoder"
 GRAPHS = (EMBED, DECODER)
+"""Those of text, which every folder has."""
+ENCODERS = (VISION, AUDIO)
+"""Those of pictures and sounds."""
 FP32, FP16, Q4, Q4F16, Q8, Q2F16 = "", "_fp16", "_q4", "_q4f16", "_quantized", "_q2f16"
 EXTERNAL_BYTES = 1024
 """Weights of so many bytes lie beside the graph."""
 DECODER_INPUTS = ["inputs_embeds", "attention_mask", "position_ids", "num_logits_to_keep", "per_layer_inputs"]
 COPIED_FILES = ("generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
 
 # Tokens that config.json names; each is looked up in the tokenizer of the checkpoint.
 CONFIG_TOKENS = {
@@ -67,12 +74,23 @@ def dimension_names(value: str) -> tuple[str | None, ...]:
     return {
         "attention_mask": ("batch_size", "total_sequence_length"),
         "logits": ("batch_size", "num_logits", None),
+        "pixel_values": ("num_images", "num_patches", None),
+        "pixel_position_ids": ("num_images", "num_patches", None),
+        "image_features": ("num_image_tokens", None),
+        "input_features": ("batch_size", "num_frames", None),
+        "input_features_mask": ("batch_size", "num_frames"),
+        "audio_features": ("num_audio_tokens", None),
         "num_logits_to_keep": (),
     }.get(value, ("batch_size", "sequence_length", None, None))
 
 
 def graph_path(folder: Path, graph: str, suffix: str = FP32) -> Path:
     return folder / "onnx" / f"{graph}{suffix}.onnx"
+
+
+def graphs_in(folder: Path, suffix: str = FP32) -> tuple[str, ...]:
+    """Those of text, and of the encoders those that are there."""
+    return GRAPHS + tuple(graph for graph in ENCODERS if graph_path(folder, graph, suffix).exists())
 
 
 def save(proto: onnx.ModelProto, folder: Path, graph: str, suffix: str = FP32, chunks: int = 1) -> None:
@@ -94,7 +112,7 @@ def save(proto: onnx.ModelProto, folder: Path, graph: str, suffix: str = FP32, c
 
 def remove_variant(folder: Path, suffix: str) -> None:
     """Deletes the graphs and weights of a variant, and its line in config.json."""
-    for graph in GRAPHS:
+    for graph in (*GRAPHS, *ENCODERS):
         path = graph_path(folder, graph, suffix)
         for file in [path, *path.parent.glob(path.name + "_data*")]:
             file.unlink(missing_ok=True)
@@ -118,30 +136,45 @@ def stop_ids(folder: Path) -> list[int]:
 
 
 def write_side_files(checkpoint: Path, config, out: Path) -> None:
-    """Configuration as the published folders have it, and the rest of the checkpoint's small files unchanged."""
-    for name in COPIED_FILES:
+    """Configuration as the published folders have it, and the rest of the checkpoint's small files unchanged.
+
+    `config` is that of a text model alone, or of one with towers beside it.
+    """
+    towers = [name for name in PROCESSOR_FILES if (checkpoint / name).exists()]
+    for name in (*COPIED_FILES, *towers):
         shutil.copyfile(checkpoint / name, out / name)
     write_json(out / "config.json", model_config(config, out))
 
 
 def model_config(config, out: Path) -> dict:
-    text = config.to_dict()
-    full = config.layer_types.index("full_attention")
-    text["global_head_dim"] = config.per_layer_config[full].head_dim
-    text["model_type"] = "gemma4_text"
-    for key in NOT_PUBLISHED:
-        text.pop(key, None)
     return {
         "architectures": ["Gemma4ForConditionalGeneration"],
-        "audio_config": None,
+        "audio_config": tower_config(config, "audio_config"),
         "eos_token_id": stop_ids(out),
         "model_type": "gemma4",
-        "text_config": text,
+        "text_config": text_config(config.get_text_config()),
         "tie_word_embeddings": True,
-        "vision_config": None,
+        "vision_config": tower_config(config, "vision_config"),
         **media_tokens(out),
         "transformers.js_config": {"use_external_data_format": data_files(out)},
     }
+
+
+def text_config(config) -> dict:
+    text = published_settings(config)
+    full = config.layer_types.index("full_attention")
+    text["global_head_dim"] = config.per_layer_config[full].head_dim
+    text["model_type"] = "gemma4_text"
+    return text
+
+
+def tower_config(config, name: str) -> dict | None:
+    tower = getattr(config, name, None)
+    return None if tower is None else published_settings(tower)
+
+
+def published_settings(config) -> dict:
+    return {key: value for key, value in config.to_dict().items() if key not in NOT_PUBLISHED}
 
 
 def with_data_files(path: Path) -> dict:

@@ -78,7 +78,7 @@ def picture_case(folder: Path, name: str, budget: int) -> dict:
 
 
 def sound_case(samples: np.ndarray) -> dict:
-    made = front_ends.sound(sounds.as_numbers(samples))
+    [made] = front_ends.sounds([sounds.as_numbers(samples)])
     features = np.round(made.features.astype(np.float64), 5)
     valid = features[made.mask]
     case = {"samples": len(samples), "frames": len(features), "valid": len(valid), "tokens": made.tokens}

@@ -3,7 +3,7 @@
 Small are the sizes; what the layers are is the original's: groups of sliding layers closed by a full one, whole groups
 on top that reuse the keys and values of the last owner of their kind, full heads twice as wide, rows for each layer, a
 tied head with its soft cap. E2B has one key and value head and twice the width in the upper layers' products, E4B two
-heads and no such doubling.
+heads and no such doubling. Beside the text model stand the towers for pictures and sounds (see `towers`).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import Gemma4ForCausalLM
-from transformers.models.gemma4.configuration_gemma4 import Gemma4TextConfig
+from transformers import Gemma4ForCausalLM, Gemma4ForConditionalGeneration
+from transformers.models.gemma4.configuration_gemma4 import Gemma4Config, Gemma4TextConfig
 
-from . import folder, tiny, tokenizer
+from . import folder, layout, tiny, tokenizer, towers
+from .towers import Towers
 
 SEED = 20261125
 SHARPNESS = 1.5
@@ -40,7 +41,9 @@ class Miniature:
     head_width: int = 16
     per_layer: int = 16
     window: int = 12
-    positions: int = 512
+    positions: int = 2560
+    """Room for a picture of 1,120 soft tokens and 30 s of sound (750) in one prompt."""
+    towers: Towers = Towers()
 
     def config(self, vocabulary: int) -> Gemma4TextConfig:
         kinds = ["sliding_attention"] * (self.group - 1) + ["full_attention"]
@@ -77,7 +80,8 @@ MINIATURES = {
 }
 FIXTURE = Miniature(
     **{"group": 5, "groups": 2, "shared_groups": 1, "heads": 4, "kv_heads": 1, "double_wide": True},
-    **{"hidden": 32, "inner": 16, "head_width": 8, "positions": 128},
+    **{"hidden": 32, "inner": 16, "head_width": 8, "positions": 256},
+    towers=Towers(vision_inner=32, positions=256, audio_hidden=32, audio_heads=4, channels=4, audio_out=32),
 )
 """E2B once more, small enough to lie in the repository."""
 
@@ -108,7 +112,21 @@ def checkpoint(miniature: Miniature, out: Path) -> None:
     """A checkpoint as Transformers writes them, with the tokenizer and the template of the tiny folder."""
     words = out / "tokenizer" / "tokenizer.json"
     vocabulary = tokenizer.build(tiny.texts(), [], [], tiny.MERGES, words).get_vocab_size()
-    model = Gemma4ForCausalLM(miniature.config(vocabulary))
-    fill(model)
+    text = Gemma4ForCausalLM(miniature.config(vocabulary))
+    fill(text)
+    ids = layout.media_tokens(words.parent)
+    model = Gemma4ForConditionalGeneration(
+        Gemma4Config(
+            text_config=text.config,
+            vision_config=miniature.towers.vision(),
+            audio_config=miniature.towers.audio(),
+            eoa_token_index=ids.pop("eoa_token_id"),
+            **ids,
+        )
+    )
+    model.model.language_model.load_state_dict(text.model.state_dict())
+    model.tie_weights()
+    towers.fill(model, SEED)
     model.save_pretrained(out)
     folder.write_side_files(words, out)
+    towers.write_side_files(out)

@@ -16,6 +16,11 @@ OPSET = 20
 IR_VERSION = 10
 CONTRIB = "com.microsoft"
 """The domain of the operators that ONNX Runtime adds."""
+TO_THE_END = np.iinfo(np.int64).max
+"""Where a slice ends that takes everything."""
+
+Weights = dict[str, np.ndarray]
+"""Parameters and buffers by their names in the checkpoint, f32."""
 
 
 class Writer:
@@ -69,6 +74,65 @@ class Writer:
         graph = helper.make_graph(self.nodes, self.name, self.inputs, self.outputs, constants)
         domains = [helper.make_opsetid("", OPSET), helper.make_opsetid(CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=domains, ir_version=IR_VERSION, producer_name="pocket")
+
+
+class LayerWriter(Writer):
+    """Also knows the weights of a checkpoint by their names, and what layers everywhere are made of."""
+
+    def __init__(self, name: str, number: type[np.floating], weights: Weights, epsilon: float):
+        super().__init__(name, number)
+        self.weights, self.epsilon = weights, epsilon
+
+    def product(self, path: str, value: str, name: str, weight: np.ndarray) -> str:
+        """A product with a matrix [out,in] of the checkpoint, stored transposed as `MatMul` wants it."""
+        return self.node("MatMul", [value, self.constant(name, weight.T)], f"{path}/MatMul")
+
+    def linear(self, path: str, value: str, name: str) -> str:
+        return self.product(path, value, f"{name}.weight", self.weights[f"{name}.weight"])
+
+    def norm(self, path: str, value: str, weight: str) -> str:
+        return self.normed(path, value, self.constant(weight, self.weights[weight]))
+
+    def plain_norm(self, path: str, value: str, width: int) -> str:
+        """A norm that has no weight."""
+        return self.normed(path, value, self.constant(f"/model/ones_{width}", np.ones(width)))
+
+    def normed(self, path: str, value: str, scale: str) -> str:
+        path = f"{path}/SimplifiedLayerNormalization"
+        settings = {"axis": -1, "epsilon": self.epsilon, "stash_type": 1}
+        return self.node("SimplifiedLayerNormalization", [value, scale], path, **settings)
+
+    def times(self, path: str, value: str, factor: float) -> str:
+        return self.node("Mul", [value, self.constant(f"{path}/factor", factor)], f"{path}/Mul")
+
+    def gelu(self, path: str, value: str) -> str:
+        return self.node("Gelu", [value], f"{path}/Gelu", approximate="tanh")
+
+    def clipped(self, path: str, value: str, low: float, high: float) -> str:
+        bounds = [self.constant(f"{path}/low", low), self.constant(f"{path}/high", high)]
+        return self.node("Clip", [value, *bounds], f"{path}/Clip")
+
+    def clipped_linear(self, path: str, value: str, name: str) -> str:
+        """A product between two clips. Bounds that are infinite clip nothing and are left out."""
+        for place in ("input", "output"):
+            low, high = (float(self.weights[f"{name}.{place}_{bound}"]) for bound in ("min", "max"))
+            if place == "output":
+                value = self.linear(path, value, f"{name}.linear")
+            if np.isfinite([low, high]).any():
+                value = self.clipped(f"{path}/{place}", value, low, high)
+        return value
+
+    def reshaped(self, path: str, value: str, *shape: int) -> str:
+        """0 keeps a size, -1 takes what is left."""
+        return self.node("Reshape", [value, self.integers(*shape)], f"{path}/Reshape")
+
+    def single(self, value: str, path: str) -> str:
+        """In single precision, for what would overflow or lose too much in half."""
+        return value if self.number == np.float32 else self.cast(value, np.float32, path)
+
+    def own(self, value: str, path: str) -> str:
+        """Back in the graph's own type."""
+        return value if self.number == np.float32 else self.cast(value, self.number, path)
 
 
 def port(name: str, kind: np.dtype | type, shape: Sequence[int | str]) -> onnx.ValueInfoProto:

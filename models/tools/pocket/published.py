@@ -22,15 +22,11 @@ import torch
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextRotaryEmbedding
 
 from . import layout
-from .nodes import CONTRIB, Writer
+from .nodes import CONTRIB, TO_THE_END, LayerWriter, Weights, Writer
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 SCOPES = {SLIDING: "local", FULL: "global"}
 """What the rotary tables of each kind of layer are called after."""
-TO_THE_END = np.iinfo(np.int64).max
-
-Weights = dict[str, np.ndarray]
-"""Parameters and buffers by their names in the checkpoint, f32."""
 
 
 def embed_graph(config, weights: Weights, media_ids: list[int], number: type[np.floating]) -> onnx.ModelProto:
@@ -77,12 +73,12 @@ class Embed(Writer):
         return self.node("Gather", [self.constant(table, self.weights[table]), ids], f"{path}/Gather")
 
 
-class Decoder(Writer):
+class Decoder(LayerWriter):
     """The decoder in the making. Paths of nodes are the published ones where those are known."""
 
     def __init__(self, config, weights: Weights, number: type[np.floating]):
-        super().__init__(layout.DECODER, number)
-        self.config, self.weights = config, weights
+        super().__init__(layout.DECODER, number, weights, config.rms_norm_eps)
+        self.config = config
         self.grown: dict[str, tuple[str, str]] = {}
         """Keys and values of the last layer of each kind that owns a cache."""
 
@@ -152,24 +148,6 @@ class Decoder(Writer):
 
     # What every layer is made of.
 
-    def product(self, path: str, value: str, name: str, weight: np.ndarray) -> str:
-        """A product with a matrix [out,in] of the checkpoint, stored transposed as `MatMul` wants it."""
-        return self.node("MatMul", [value, self.constant(name, weight.T)], f"{path}/MatMul")
-
-    def linear(self, path: str, value: str, name: str) -> str:
-        return self.product(path, value, f"{name}.weight", self.weights[f"{name}.weight"])
-
-    def norm(self, path: str, value: str, weight: str) -> str:
-        return self.normed(path, value, self.constant(weight, self.weights[weight]))
-
-    def normed(self, path: str, value: str, scale: str) -> str:
-        path = f"{path}/SimplifiedLayerNormalization"
-        settings = {"axis": -1, "epsilon": self.config.rms_norm_eps, "stash_type": 1}
-        return self.node("SimplifiedLayerNormalization", [value, scale], path, **settings)
-
-    def times(self, path: str, value: str, factor: float) -> str:
-        return self.node("Mul", [value, self.constant(f"{path}/factor", factor)], f"{path}/Mul")
-
     def told(self, embeds: str, rows: str) -> str:
         """What each layer is told of its token once more [B,S,L,P]: rows of the table, and the embedding's share."""
         at, config = "/model/per_layer_projection", self.config
@@ -201,9 +179,6 @@ class Decoder(Writer):
         hidden = beside("post_per_layer_input_norm", projected)
         scalar = self.constant(f"{name}.layer_scalar", self.weights[f"{name}.layer_scalar"])
         return self.node("Mul", [hidden, scalar], f"{at}/layer_scalar/Mul")
-
-    def gelu(self, path: str, value: str) -> str:
-        return self.node("Gelu", [value], f"{path}/Gelu", approximate="tanh")
 
     def mlp(self, index: int, value: str) -> str:
         at, name = f"/model/layers.{index}/mlp", f"model.layers.{index}.mlp"
@@ -246,7 +221,7 @@ class Decoder(Writer):
         """[B,S,H·D] normed head by head, with a weight [D] or without one."""
         value = self.node("Reshape", [value, self.integers(0, 0, heads, width)], f"{path}/apart/Reshape")
         if weight is None:
-            value = self.normed(path, value, self.constant(f"/model/ones_{width}", np.ones(width)))
+            value = self.plain_norm(path, value, width)
         else:
             value = self.norm(path, value, weight)
         return self.node("Reshape", [value, self.integers(0, 0, heads * width)], f"{path}/together/Reshape")

@@ -182,10 +182,10 @@ def with_half_caches(proto: onnx.ModelProto) -> onnx.ModelProto:
     return proto
 
 
-def stored_weights(folder: Path, suffix: str) -> dict[str, np.ndarray]:
+def stored_weights(folder: Path, suffix: str, graphs: tuple[str, ...] = layout.GRAPHS) -> dict[str, np.ndarray]:
     """What the files of a variant stand for: f32 matrices by their names in the checkpoint, laid out as there."""
     found = {}
-    for graph in layout.GRAPHS:
+    for graph in graphs:
         proto = onnx.load(layout.graph_path(folder, graph, suffix))
         arrays = {weight.name: numpy_helper.to_array(weight) for weight in proto.graph.initializer}
         for node in proto.graph.node:
@@ -208,7 +208,7 @@ def stored_weights(folder: Path, suffix: str) -> dict[str, np.ndarray]:
 
 
 def quantize(folder: Path, suffix: str, accuracy_level: int | None = INT8_ACTIVATIONS) -> None:
-    for graph in layout.GRAPHS:
+    for graph in layout.graphs_in(folder):
         proto = onnx.load(layout.graph_path(folder, graph))
         proto = quantized(proto, BITS[suffix], accuracy_level)
         if suffix == layout.Q4F16 and graph == layout.DECODER:

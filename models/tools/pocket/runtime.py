@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import onnx
 import onnxruntime
 import torch
-from transformers import Gemma4ForCausalLM
 
-from . import layout
+from . import checkpoints, layout
 
 Cache = dict[str, np.ndarray]
 """Keys and values by the names of the graph's inputs, each [1,KVH,T,D]."""
@@ -23,23 +23,24 @@ class OnnxModel:
     """Both graphs of one variant. With `oracle`, quantized products compute in single precision, as PyTorch does."""
 
     def __init__(self, folder: Path, suffix: str = layout.FP32, oracle: bool = False, threads: int = 1):
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder / "onnx"))
-        self.embed, self.decoder = (
-            onnxruntime.InferenceSession(graph_bytes(folder, graph, suffix, oracle), options, ["CPUExecutionProvider"])
-            for graph in layout.GRAPHS
-        )
+        self.embed, self.decoder = (session(folder, graph, suffix, oracle, threads) for graph in layout.GRAPHS)
         self.caches = [i for i in self.decoder.get_inputs() if i.name.startswith("past_key_values.")]
 
     def empty_cache(self) -> Cache:
         kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
         return {i.name: np.zeros((1, i.shape[1], 0, i.shape[3]), kinds[i.type]) for i in self.caches}
 
-    def step(self, ids: list[int], past: Cache, keep: int = 1) -> tuple[np.ndarray, Cache]:
-        """Appends ids to a cache. Returns the last `keep` rows of logits [keep,V] (0: all) and the grown cache."""
+    def step(
+        self, ids: list[int], past: Cache, keep: int = 1, shown: dict[int, np.ndarray] | None = None
+    ) -> tuple[np.ndarray, Cache]:
+        """Appends ids to a cache. Returns the last `keep` rows of logits [keep,V] (0: all) and the grown cache.
+
+        `shown` are features [tokens,H] by the place among `ids` of the first placeholder that they stand for.
+        """
         start = next(iter(past.values())).shape[2]
         embeds, per_layer = self.embed.run(["inputs_embeds", "per_layer_inputs"], {"input_ids": np.array([ids])})
+        for place, rows in (shown or {}).items():
+            embeds[0, place : place + len(rows)] = rows
         feeds = {
             "inputs_embeds": embeds,
             "per_layer_inputs": per_layer,
@@ -50,13 +51,15 @@ class OnnxModel:
         logits, *present = self.decoder.run(None, feeds | past)
         return logits[0], dict(zip(past, present, strict=True))
 
-    def follow(self, prompt: list[int], tokens: list[int]) -> np.ndarray:
+    def follow(
+        self, prompt: list[int], tokens: list[int], shown: dict[int, np.ndarray] | None = None
+    ) -> np.ndarray:
         """The logits [len(tokens),V] from which each of `tokens` would be chosen, decoding one after another."""
         rows, past, ids = [], self.empty_cache(), prompt
         for token in tokens:
-            logits, past = self.step(ids, past)
+            logits, past = self.step(ids, past, shown=shown)
             rows.append(logits[-1])
-            ids = [token]
+            ids, shown = [token], None
         return np.stack(rows)
 
     def greedy(self, prompt: list[int], limit: int, stops: list[int]) -> list[int]:
@@ -67,6 +70,38 @@ class OnnxModel:
             ids = [int(logits[-1].argmax())]
             tokens += ids
         return tokens
+
+
+class OnnxEncoders:
+    """Both encoders of one variant, opened when first asked."""
+
+    def __init__(self, folder: Path, suffix: str = layout.FP32):
+        self.folder, self.suffix = folder, suffix
+
+    @cached_property
+    def vision(self) -> onnxruntime.InferenceSession:
+        return session(self.folder, layout.VISION, self.suffix)
+
+    @cached_property
+    def audio(self) -> onnxruntime.InferenceSession:
+        return session(self.folder, layout.AUDIO, self.suffix)
+
+    def picture(self, values: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Patches [P,768] and their places [P,2] to features [tokens,H]."""
+        return self.vision.run(None, {"pixel_values": values[None], "pixel_position_ids": positions[None]})[0]
+
+    def sound(self, features: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Frames [T,128] and which of them are whole [T] to features [tokens,H]."""
+        return self.audio.run(None, {"input_features": features[None], "input_features_mask": mask[None]})[0]
+
+
+def session(
+    folder: Path, graph: str, suffix: str, oracle: bool = False, threads: int = 1
+) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(folder / "onnx"))
+    return onnxruntime.InferenceSession(graph_bytes(folder, graph, suffix, oracle), options, ["CPUExecutionProvider"])
 
 
 def graph_bytes(folder: Path, graph: str, suffix: str, oracle: bool) -> bytes:
@@ -82,17 +117,12 @@ class TorchModel:
     """Transformers' own model of a checkpoint folder, in single precision."""
 
     def __init__(self, checkpoint: Path):
-        model = Gemma4ForCausalLM.from_pretrained(checkpoint, dtype=torch.float32, attn_implementation="eager")
-        self.model = model.eval()
+        self.model = checkpoints.text_model(checkpoint)
 
     def load(self, weights: dict[str, np.ndarray]) -> None:
-        """Replaces matrices by others of the same name, and unties the head, whose copy was rounded on its own."""
-        head = self.model.lm_head.weight
-        self.model.lm_head.weight = torch.nn.Parameter(head.detach().clone())
-        with torch.no_grad():
-            parameters = dict(self.model.named_parameters())
-            for name, array in weights.items():
-                parameters[name].copy_(torch.from_numpy(array))
+        """Replaces matrices by others of the same name, the head's apart from that of the embeddings."""
+        checkpoints.untie(self.model.lm_head)
+        checkpoints.load(self.model, weights)
 
     @torch.no_grad()
     def greedy(self, prompt: list[int], limit: int) -> tuple[list[int], np.ndarray]:

@@ -2,6 +2,7 @@
 
     OUT/<model>/<form>/     a folder of the published layout
     OUT/<model>/<form>/golden<suffix>.json     what Transformers writes with the weights of that variant
+    OUT/<model>/<form>/golden_media<suffix>.json     the same after pictures and sounds, which lie in `media`
 
 Models are `e2b` and `e4b` (see `miniature`), forms are `unfused`, which `export` traces, and `published`, which the
 published files have (see `published`). Quantized products carry no leave to round activations, so that every variant
@@ -21,13 +22,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import export, layout, long_goldens, miniature, published, quantize
-from .layout import DECODER, EMBED, FP16, FP32, Q2F16, Q4, Q4F16, Q8
+from . import asked, checkpoints, export, layout, long_goldens, media_goldens, miniature, published, quantize
+from .asked import Asked
+from .audio_graph import audio_graph
+from .layout import AUDIO, DECODER, EMBED, ENCODERS, FP16, FP32, Q2F16, Q4, Q4F16, Q8, VISION
+from .nodes import Weights
 from .runtime import TorchModel
+from .seen import SeeingModel
+from .vision_graph import vision_graph
 
 PUBLISHED = [FP32, FP16, Q4, Q4F16, Q2F16, Q8]
 HALF = (FP16, Q4F16, Q2F16)
 """Variants of the published form that compute in half precision."""
+TEXT_ONLY = (Q2F16,)
+"""Variants that are published without encoders."""
 BITS = {**quantize.BITS, Q2F16: 2}
 CHUNKS = {
     **{("e2b", FP32, DECODER): 5, ("e2b", FP16, DECODER): 3},
@@ -47,40 +55,67 @@ def unfused(checkpoint: Path, out: Path) -> list[str]:
 
 
 def in_published_form(model: str, checkpoint: Path, out: Path, variants: list[str]) -> list[str]:
-    torch_model = TorchModel(checkpoint).model
-    config, media = torch_model.config, layout.media_ids(checkpoint)
-    weights = {name: tensor.numpy() for name, tensor in torch_model.state_dict().items()}
+    text, whole = checkpoints.text_model(checkpoint), checkpoints.whole_model(checkpoint)
+    media = layout.media_ids(checkpoint)
+    weights, towers = checkpoints.weights(text), checkpoints.weights(whole)
+    width = text.config.hidden_size
     for suffix in variants:
         number = np.float16 if suffix in HALF else np.float32
         graphs = {
-            EMBED: published.embed_graph(config, weights, media, number),
-            DECODER: published.decoder_graph(config, weights, number),
+            EMBED: published.embed_graph(text.config, weights, media, number),
+            DECODER: published.decoder_graph(text.config, weights, number),
         }
+        if suffix not in TEXT_ONLY:
+            graphs[VISION] = vision_graph(whole.config.vision_config, width, towers, number)
+            graphs[AUDIO] = audio_graph(whole.config.audio_config, width, towers, number)
         for graph, proto in graphs.items():
             if suffix in BITS:
                 proto = quantize.quantized(proto, BITS[suffix], accuracy_level=None)
             layout.save(proto, out, graph, suffix, CHUNKS.get((model, suffix, graph), 1))
-    layout.write_side_files(checkpoint, config, out)
+    layout.write_side_files(checkpoint, whole.config, out)
     return variants
 
 
-def write_goldens(checkpoint: Path, out: Path, variants: Iterable[str], count: int, known: dict[str, list]) -> None:
-    """Transformers with the weights that each variant's files hold: those of the checkpoint, or the rounded ones.
+class Goldens:
+    """What Transformers writes with the weights that a variant's files hold: those of the checkpoint, or the rounded ones.
 
-    `known` holds the cases of weights that were asked before: one answer serves all forms that hold the same.
+    One answer serves all forms and variants that hold the same.
     """
-    for suffix in variants:
-        rounded = quantize.stored_weights(out, suffix) if suffix in BITS else {}
+
+    def __init__(self, checkpoint: Path, count: int, cases: tuple[Asked, ...]):
+        self.checkpoint, self.count, self.cases = checkpoint, count, cases
+        self.texts: dict[str, list[dict]] = {}
+        self.media: dict[str, media_goldens.Goldens] = {}
+
+    def write(self, out: Path, variants: Iterable[str]) -> None:
+        asked.draw(self.cases, out / media_goldens.FOLDER)
+        for suffix in variants:
+            rounded = quantize.stored_weights(out, suffix) if suffix in BITS else {}
+            long_goldens.write(out / f"golden{suffix}.json", self.text(rounded))
+            if suffix not in TEXT_ONLY:
+                towers = quantize.stored_weights(out, suffix, ENCODERS) if suffix in BITS else {}
+                self.seen(rounded, towers, out / media_goldens.FOLDER).write(out, suffix)
+
+    def text(self, rounded: Weights) -> list[dict]:
         digest = digest_of(rounded)
-        if digest not in known:
-            model = TorchModel(checkpoint)
+        if digest not in self.texts:
+            model = TorchModel(self.checkpoint)
             if rounded:
                 model.load(rounded)
-            known[digest] = long_goldens.cases(model, checkpoint, count)
-        long_goldens.write(out / f"golden{suffix}.json", known[digest])
+            self.texts[digest] = long_goldens.cases(model, self.checkpoint, self.count)
+        return self.texts[digest]
+
+    def seen(self, rounded: Weights, towers: Weights, files: Path) -> media_goldens.Goldens:
+        digest = digest_of(rounded | towers)
+        if digest not in self.media:
+            model = SeeingModel(self.checkpoint)
+            if rounded:
+                model.load(rounded, towers)
+            self.media[digest] = media_goldens.goldens(model, self.checkpoint, files, self.cases)
+        return self.media[digest]
 
 
-def digest_of(weights: dict[str, np.ndarray]) -> str:
+def digest_of(weights: Weights) -> str:
     digest = hashlib.sha256()
     for name in sorted(weights):
         digest.update(name.encode() + weights[name].tobytes())
@@ -90,8 +125,9 @@ def digest_of(weights: dict[str, np.ndarray]) -> str:
 def make(model: str, shape: miniature.Miniature, out: Path) -> None:
     """Both forms of one stand-in, in place of whatever was there."""
     with tempfile.TemporaryDirectory() as scratch:
-        checkpoint, known = Path(scratch), {}
+        checkpoint = Path(scratch)
         miniature.checkpoint(shape, checkpoint)
+        goldens = Goldens(checkpoint, long_goldens.CASES, asked.EVERYTHING)
         for form in ("published", "unfused"):
             started = time.monotonic()
             folder = fresh(out / model / form)
@@ -99,7 +135,7 @@ def make(model: str, shape: miniature.Miniature, out: Path) -> None:
                 variants = unfused(checkpoint, folder)
             else:
                 variants = in_published_form(model, checkpoint, folder, PUBLISHED)
-            write_goldens(checkpoint, folder, variants, long_goldens.CASES, known)
+            goldens.write(folder, variants)
             print(f"{model} {form}: {size(folder):,} bytes in {time.monotonic() - started:.0f} s", flush=True)
 
 
@@ -109,7 +145,7 @@ def make_fixture(out: Path) -> None:
         checkpoint = Path(scratch)
         miniature.checkpoint(miniature.FIXTURE, checkpoint)
         variants = in_published_form("fixture", checkpoint, fresh(out), [Q4, Q4F16])
-        write_goldens(checkpoint, out, variants, FIXTURE_CASES, {})
+        Goldens(checkpoint, FIXTURE_CASES, asked.FEW).write(out, variants)
     print(f"{out}: {size(out):,} bytes")
 
 
