@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,6 +75,7 @@ class SeeingModel:
         `keep` is given the tokens [B] and logits [B,V] of each step and says whose continuation is worth going on with
         [B]. Returns of each that was kept to the end its number, its tokens [steps] and their logits [steps,V].
         """
+        caches = deepcopy(caches)
         caches.batch_repeat_interleave(len(endings))
         numbers = torch.arange(len(endings))
         ids, tokens, rows = torch.tensor(endings), [], []

@@ -94,7 +94,10 @@ class Goldens:
             long_goldens.write(out / f"golden{suffix}.json", self.text(rounded))
             if suffix not in TEXT_ONLY:
                 towers = quantize.stored_weights(out, suffix, ENCODERS) if suffix in BITS else {}
-                self.seen(rounded, towers, out / media_goldens.FOLDER).write(out, suffix)
+                # Single and half precision share the weights of the checkpoint itself.
+                half = suffix in HALF or not rounded
+                clearness = media_goldens.HALF if half else media_goldens.SINGLE
+                self.seen(rounded, towers, out / media_goldens.FOLDER, clearness).write(out, suffix)
 
     def text(self, rounded: Weights) -> list[dict]:
         digest = digest_of(rounded)
@@ -105,13 +108,15 @@ class Goldens:
             self.texts[digest] = long_goldens.cases(model, self.checkpoint, self.count)
         return self.texts[digest]
 
-    def seen(self, rounded: Weights, towers: Weights, files: Path) -> media_goldens.Goldens:
+    def seen(
+        self, rounded: Weights, towers: Weights, files: Path, clearness: media_goldens.Clearness
+    ) -> media_goldens.Goldens:
         digest = digest_of(rounded | towers)
         if digest not in self.media:
             model = SeeingModel(self.checkpoint)
             if rounded:
                 model.load(rounded, towers)
-            self.media[digest] = media_goldens.goldens(model, self.checkpoint, files, self.cases)
+            self.media[digest] = media_goldens.goldens(model, self.checkpoint, files, self.cases, clearness)
         return self.media[digest]
 
 
