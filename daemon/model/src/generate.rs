@@ -82,6 +82,11 @@ pub(crate) enum Failure {
     Constraint(#[from] ConstraintBroken),
     #[error("the grammar and the suppressed tokens leave nothing to choose")]
     NothingLeft,
+    #[error(
+        "the model computed something that is no number: its files are damaged (hob model verify tells), or the provider \
+         computes wrongly (hob doctor tells)"
+    )]
+    NoNumbers,
     #[error("the prompt of {tokens} tokens does not fit into {context}")]
     TooLong { tokens: usize, context: usize },
     #[error("the generation was ended")]
@@ -96,7 +101,8 @@ impl Failure {
             Self::TooLong { tokens, context } => GenerateFailure::TooLong { tokens, context },
             Self::Forward(ForwardFailure::Full { .. } | ForwardFailure::Failed(_))
             | Self::Constraint(_)
-            | Self::NothingLeft => GenerateFailure::Model { message: self.to_string() },
+            | Self::NothingLeft
+            | Self::NoNumbers => GenerateFailure::Model { message: self.to_string() },
         }
     }
 }
@@ -216,6 +222,12 @@ impl Generation {
                 self.was_parked = true;
                 return Ok(Pause::Parked);
             };
+            if logits.rows().flatten().any(|logit| logit.is_nan()) {
+                // So is what was kept of it: nothing may go on from there.
+                stage.slots.refilled(slot, &[]);
+                stage.decoder.truncate(slot, 0)?;
+                return Err(Failure::NoNumbers);
+            }
             self.score_forced(&logits);
             let ended = self.choose(stage, &logits, mask.as_ref(), watch)?;
             if self.begun && ended.is_none() {

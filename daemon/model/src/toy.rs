@@ -9,6 +9,9 @@ type Wish = Box<dyn Fn(&[u32]) -> u32 + Send>;
 /// Called before each run with how many there were.
 type Before = Box<dyn FnMut(usize, &Interrupt) + Send>;
 
+/// The wish of a broken model: logits that are no numbers.
+pub(crate) const NO_NUMBERS: u32 = u32::MAX;
+
 /// Wishes have this probability; the rest of the vocabulary shares what is left.
 pub(crate) const SURE: f32 = 0.75;
 
@@ -57,7 +60,11 @@ impl ToyDecoder {
     }
 
     fn row(&self, tokens: &[u32]) -> Vec<f32> {
-        let wish = usize::try_from((self.wish)(tokens)).unwrap();
+        let wish = (self.wish)(tokens);
+        if wish == NO_NUMBERS {
+            return vec![f32::NAN; self.width];
+        }
+        let wish = usize::try_from(wish).unwrap();
         let others = f32::from(u16::try_from(self.width - 1).unwrap());
         let mut row = vec![((1.0 - SURE) / others).ln(); self.width];
         row[wish] = SURE.ln();

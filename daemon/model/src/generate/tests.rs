@@ -7,7 +7,7 @@ use crate::interrupt::Interrupt;
 use crate::language_model::{LanguageModel, Progress};
 use crate::memo::{Identity, Memo, MemoSettings};
 use crate::sampler::Sampling;
-use crate::toy::{SURE, ToyDecoder};
+use crate::toy::{NO_NUMBERS, SURE, ToyDecoder};
 use hob_events::{
     Allowed, ConversationId, Device, DeviceKind, Effects, GenerateFailure, GenerateOrder, Generated, Inventory,
     Message, Offer, PluginName, Priority, Prompt, Replies, Risk, StopReason, ToolName, ToolSpec, TurnId, Writing,
@@ -115,6 +115,30 @@ fn words_stream_and_end_with_the_turn() {
     assert_eq!(generated.writing, [Writing::Text { text: "it is on.".to_owned() }]);
     assert_eq!((generated.stop, told.as_str()), (StopReason::EndOfTurn, "it is on."));
     assert_eq!(generated.tokens, vocabulary().ids("it is on.<turn|>"), "the stop is among the tokens");
+}
+
+#[test]
+fn a_model_that_computes_no_numbers_ends_the_turn_with_a_reason_and_goes_on() {
+    let runs = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let [a, end] = ["a", "<turn|>"].map(|token| vocabulary().ids(token)[0]);
+    // It breaks in the third step of the first turn, and is well again afterwards.
+    let broken = ToyDecoder::new(2, vocabulary().len()).wishing(move |_| {
+        match counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+            0 | 1 | 3 => a,
+            2 => NO_NUMBERS,
+            4.. => end,
+        }
+    });
+    let mut model = model(broken);
+    let failed = generate(&mut model, &order("is it on?")).unwrap_err();
+    insta::assert_snapshot!(failed, @"the model failed: the model computed something that is no number: its files are damaged (hob model verify tells), or the provider computes wrongly (hob doctor tells)");
+    let next = generate(&mut model, &order("is it on?")).unwrap();
+    assert_eq!(
+        (next.tokens, next.timings.cached_tokens),
+        (vec![a, end], 0),
+        "nothing goes on from what was computed so"
+    );
 }
 
 #[test]
