@@ -146,6 +146,13 @@ impl Gemma {
         if vocabulary.len() > width {
             return Err(unfit(format!("{} tokens, and the graph gives logits for {width}", vocabulary.len())));
         }
+        // A stop that no token has would never come, and a placeholder would be a word.
+        let mut named = folder.generation.stops().iter().copied().chain(folder.config.placeholders());
+        if let Some(id) = named.find(|id| usize::try_from(*id).is_ok_and(|id| id >= width)) {
+            return Err(unfit(format!(
+                "its configuration speaks of token {id}, and the graph gives logits for {width}"
+            )));
+        }
         let grammars = match format.markers().filter(|_| settings.constrained) {
             Some(markers) => Some(
                 Grammars::new(Arc::clone(&vocabulary), *markers, width).map_err(|error| unfit(error.to_string()))?,

@@ -92,3 +92,42 @@ fn a_folder_is_described() {
     let half = describe(&ModelFolder::open(&fixture("tiny_f16"), Some(Variant::Q4f16)).unwrap()).unwrap();
     assert_eq!(half.kv_bytes_per_token * 2, told.kv_bytes_per_token);
 }
+
+#[test]
+fn weights_are_missed_wherever_their_file_is_cut_off() {
+    let folder = copy();
+    for (file, last) in [("decoder_model_merged", "lm_head.weight"), ("embed_tokens", "")] {
+        let data = folder.path().join(format!("onnx/{file}.onnx_data"));
+        let whole = std::fs::read(&data).unwrap();
+        for length in [0, 100, whole.len() / 2, whole.len() - 1] {
+            std::fs::write(&data, &whole[..length]).unwrap();
+            let said = refused(&folder).to_string();
+            assert!(said.contains(&format!("{file}.onnx_data has {length} bytes, and '")), "{said}");
+            assert!(length < whole.len() - 1 || said.contains(last), "{said}");
+            assert!(matches!(unchecked(&folder), OpenModelError::Session(OpenSessionError::Weights { .. })));
+        }
+        std::fs::write(&data, whole).unwrap();
+    }
+}
+
+#[test]
+fn a_tokenizer_or_a_configuration_with_more_tokens_than_the_graph_is_refused() {
+    let folder = copy();
+    let change = |file: &str, change: &dyn Fn(&mut serde_json::Value)| {
+        let path = folder.path().join(file);
+        let whole = std::fs::read(&path).unwrap();
+        let mut json = serde_json::from_slice(&whole).unwrap();
+        change(&mut json);
+        std::fs::write(&path, json.to_string()).unwrap();
+        let said = refused(&folder).to_string();
+        std::fs::write(&path, whole).unwrap();
+        said.replace(&folder.path().display().to_string(), "<folder>")
+    };
+    let more = |json: &mut serde_json::Value| json["model"]["vocab"]["another"] = 376.into();
+    insta::assert_snapshot!(change("tokenizer.json", &more), @"the tokenizer or the chat template of <folder> does not fit: 377 tokens, and the graph gives logits for 376");
+    let stops = |json: &mut serde_json::Value| json["eos_token_id"] = serde_json::json!([1, 376]);
+    insta::assert_snapshot!(change("generation_config.json", &stops), @"the tokenizer or the chat template of <folder> does not fit: its configuration speaks of token 376, and the graph gives logits for 376");
+    let picture = |json: &mut serde_json::Value| json["image_token_id"] = 258_880.into();
+    insta::assert_snapshot!(change("config.json", &picture), @"the tokenizer or the chat template of <folder> does not fit: its configuration speaks of token 258880, and the graph gives logits for 376");
+    assert!(open(&folder).is_ok());
+}

@@ -1,5 +1,6 @@
 //! A model folder from the settings to an answer, through the worker: everything but sense.
 
+use crate::folder::copy_into;
 use crate::{fixture, runtime};
 use hob_events::{
     Allowed, GenerateFailure, GenerateOrder, Generated, Message, Priority, Prompt, StopReason, TurnId, Writing,
@@ -101,5 +102,38 @@ fn every_variant_of_a_folder_opens() {
     for variant in [Variant::Fp32, Variant::Q4] {
         let settings = ModelSettings { variant: Some(variant), ..ModelSettings::new(fixture("tiny")) };
         Gemma::open(&runtime(), &settings).unwrap();
+    }
+}
+
+#[test]
+fn weights_that_are_no_numbers_end_each_turn_with_a_reason_and_the_worker_lives() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_into(&fixture("tiny"), folder.path());
+    let data = folder.path().join("onnx/decoder_model_merged.onnx_data");
+    let numbers = std::fs::read(&data).unwrap().len() / 4;
+    std::fs::write(&data, f32::NAN.to_le_bytes().repeat(numbers)).unwrap();
+    let (worker, reports) = work(ModelSettings { variant: Some(Variant::Fp32), ..ModelSettings::new(folder.path()) });
+    for turn in 1..=2 {
+        worker.handle().submit(order(turn, "lights off")).unwrap();
+        let (told, result) = answer(&reports);
+        let Err(GenerateFailure::Model { message }) = result else { panic!("{result:?}") };
+        assert!(told.is_empty() && message.starts_with("the model computed something that is no number"), "{message}");
+    }
+}
+
+#[test]
+fn weights_of_another_file_give_words_or_a_reason_and_never_end_the_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    copy_into(&fixture("tiny"), folder.path());
+    let onnx = folder.path().join("onnx");
+    // Long enough, so nothing but a checksum can tell.
+    std::fs::copy(onnx.join("decoder_model_merged.onnx_data"), onnx.join("embed_tokens.onnx_data")).unwrap();
+    let (worker, reports) = work(ModelSettings { variant: Some(Variant::Fp32), ..ModelSettings::new(folder.path()) });
+    for turn in 1..=2 {
+        worker.handle().submit(order(turn, "lights off")).unwrap();
+        match answer(&reports).1 {
+            Ok(generated) => assert!(!generated.tokens.is_empty() && generated.tokens.len() <= 12),
+            Err(failure) => assert!(matches!(failure, GenerateFailure::Model { .. }), "{failure}"),
+        }
     }
 }
