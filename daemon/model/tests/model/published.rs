@@ -6,7 +6,7 @@ use crate::{fixture, runtime};
 use hob_model::{Gemma, ModelFolder, ModelSettings, Needs, OrtDecoder, Slot, Variant};
 use hob_onnx::{Element, SessionSettings};
 
-const CONTEXT: usize = 128;
+const CONTEXT: usize = 256;
 
 /// A variant, its caches, and what it should write. Half precision is off by this in some logit.
 const VARIANTS: [(Variant, Element, &str, f32); 2] =
