@@ -9,7 +9,7 @@ tools=models/tools
 out=$PWD/target/standins
 # What the stand-ins are made by: another state of any of these makes them anew.
 sources=(standins published nodes miniature long_goldens export layout quantize runtime golden tiny folder tokenizer)
-sources+=(towers checkpoints tracing encoders vision_graph audio_graph front_ends pictures sounds asked seen media_goldens)
+sources+=(towers checkpoints stored sparing tracing encoders vision_graph audio_graph front_ends pictures sounds asked seen media_goldens)
 made_by=$(cd "$tools/pocket" && cat ../requirements.txt "${sources[@]/%/.py}" tools.json chat_template.jinja | sha256sum)
 
 if [ "$(cat "$out/made-by" 2>/dev/null)" = "$made_by" ]; then exit 0; fi

@@ -23,7 +23,7 @@ EXAMPLES = """examples:
 """
 
 SHIPPING = {
-    "export": "checkpoint to the published ONNX layout (fp32)",
+    "export": "checkpoint to the published ONNX layout, traced (fp32) or in a variant's published form",
     "quantize": "quantized variants of an exported folder",
     "golden": "what Transformers says to fixed prompts, for the tests of the daemon",
     "compare": "the exported graphs against Transformers",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import time
 from pathlib import Path
 
@@ -24,8 +25,9 @@ from torch import nn
 from torch.export import Dim
 from transformers import AttentionInterface, Gemma4ForCausalLM
 
-from . import checkpoints, encoders, layout
+from . import checkpoints, encoders, layout, sparing
 from .nodes import Weights
+from .stored import UnreadableCheckpoint
 from .tracing import Graph, export_graph
 
 GROUPED_ATTENTION = "grouped"
@@ -205,10 +207,26 @@ def traced(graphs: list[Graph], weights: Weights, out: Path) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Export a Transformers checkpoint to the published ONNX layout (fp32)."
-    parser.add_argument("--checkpoint", type=Path, required=True, help="folder with config.json and model.safetensors")
+    parser.description = (
+        "Export a Transformers checkpoint to the published ONNX layout: traced in single precision, "
+        "or, with --variant, in the published graph form, one matrix in memory at a time."
+    )
+    parser.add_argument("--checkpoint", type=Path, required=True, help="folder with config.json and *.safetensors")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument("--variant", choices=sorted(sparing.VARIANTS), help="q4 is what a processor runs best")
+    parser.add_argument("--adapter", type=Path, help="folder of a LoRA as PEFT writes it, merged on the way")
 
 
-def run(args: argparse.Namespace) -> None:
-    export(args.checkpoint, args.out)
+def run(args: argparse.Namespace) -> int:
+    if args.variant is None and args.adapter:
+        sys.stderr.write("an adapter is merged with --variant only\n")
+        return 2
+    if args.variant is None:
+        export(args.checkpoint, args.out)
+        return 0
+    try:
+        sparing.export(args.checkpoint, args.out, args.variant, args.adapter)
+    except UnreadableCheckpoint as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    return 0

@@ -59,6 +59,10 @@ class Writer:
             raise ValueError(f"two constants are called {name}")
         return name
 
+    def has(self, name: str) -> bool:
+        """Whether there is a constant of that name already."""
+        return name in self.constants
+
     def integers(self, *values: int) -> str:
         """A list of whole numbers, as shapes and axes are."""
         return self.constant(f"/constants/[{','.join(map(str, values))}]", values, np.int64)
@@ -89,6 +93,10 @@ class LayerWriter(Writer):
 
     def linear(self, path: str, value: str, name: str) -> str:
         return self.product(path, value, f"{name}.weight", self.weights[f"{name}.weight"])
+
+    def rows(self, path: str, table: str, ids: str) -> str:
+        """The rows of a table that are asked for."""
+        return self.node("Gather", [self.constant(table, self.weights[table]), ids], f"{path}/Gather")
 
     def norm(self, path: str, value: str, weight: str) -> str:
         return self.normed(path, value, self.constant(weight, self.weights[weight]))

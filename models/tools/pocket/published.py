@@ -22,7 +22,7 @@ import torch
 from transformers.models.gemma4.modeling_gemma4 import Gemma4TextRotaryEmbedding
 
 from . import layout
-from .nodes import CONTRIB, TO_THE_END, LayerWriter, Weights, Writer
+from .nodes import CONTRIB, TO_THE_END, LayerWriter, Weights
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 SCOPES = {SLIDING: "local", FULL: "global"}
@@ -39,12 +39,12 @@ def decoder_graph(config, weights: Weights, number: type[np.floating]) -> onnx.M
     return Decoder(config, weights, number).written()
 
 
-class Embed(Writer):
+class Embed(LayerWriter):
     """Token ids to the rows of both tables, each times its scale. Placeholders take the row of padding."""
 
     def __init__(self, config, weights: Weights, number: type[np.floating]):
-        super().__init__(layout.EMBED, number)
-        self.config, self.weights = config, weights
+        super().__init__(layout.EMBED, number, weights, config.rms_norm_eps)
+        self.config = config
 
     def written(self, media_ids: list[int]) -> onnx.ModelProto:
         config = self.config
@@ -68,9 +68,6 @@ class Embed(Writer):
                 rows = self.cast(rows, np.float32, f"/model/{table}")
             self.output(rows, output, np.float32, ["batch_size", "sequence_length", *inner])
         return self.finished()
-
-    def rows(self, path: str, table: str, ids: str) -> str:
-        return self.node("Gather", [self.constant(table, self.weights[table]), ids], f"{path}/Gather")
 
 
 class Decoder(LayerWriter):
@@ -235,7 +232,7 @@ class Decoder(LayerWriter):
     def rotary_tables(self, kind: str) -> list[str]:
         """Cosines and sines [positions, D/2]; the turns are those of Transformers."""
         names = [f"{part}_cache_{SCOPES[kind]}" for part in ("cos", "sin")]
-        if names[0] not in self.constants:
+        if not self.has(names[0]):
             turns = getattr(Gemma4TextRotaryEmbedding(self.config), f"{kind}_inv_freq")
             angles = torch.arange(self.config.max_position_embeddings)[:, None].float() * turns
             for name, table in zip(names, (angles.cos(), angles.sin()), strict=True):

@@ -55,10 +55,8 @@ class Vision(LayerWriter):
         hidden = self.linear(f"{at}/input_proj", self.times(f"{at}/double", centred, 2), f"{name}.input_proj")
         told = []
         for axis in AXES:
-            table = f"{name}.position_embedding_table.{axis}"
-            rows = self.constant(table, self.weights[table])
             place = self.node("Gather", [self.clamped, self.integer(AXES.index(axis))], f"{at}/{axis}/Gather", axis=2)
-            told.append(self.node("Gather", [rows, place], f"{at}/{axis}/table/Gather"))
+            told.append(self.rows(f"{at}/{axis}/table", f"{name}.position_embedding_table.{axis}", place))
         both = self.node("Add", told, f"{at}/places/Add")
         return self.node("Add", [hidden, self.unless_padding(f"{at}/places", both)], f"{at}/Add")
 
