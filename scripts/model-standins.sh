@@ -16,7 +16,7 @@ if [ "$(cat "$out/made-by" 2>/dev/null)" = "$made_by" ]; then exit 0; fi
 
 python=$tools/.venv/bin/python
 [ -z "${PYTHON:-}" ] || python=$(command -v "$PYTHON")
-if ! "$python" -c 'import torch, transformers, onnxruntime' 2>/dev/null; then
+if ! "$python" -c 'import torch, transformers, onnxruntime, PIL' 2>/dev/null; then
     [ -z "${PYTHON:-}" ] || { echo "model-standins: $PYTHON lacks what $tools/requirements.txt names" >&2; exit 1; }
     echo "model-standins: installing the packages of $tools/requirements.txt (once; some minutes, some gigabytes)" >&2
     python3 -m venv "$tools/.venv" || { echo "model-standins: install Debian's python3-venv, then call make again" >&2; exit 1; }
