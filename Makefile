@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run test test-kill test-systemd bench eval-pocket model-standins test-parity model-true-size provider-openvino install uninstall
+.PHONY: help setup build plugins demo run test test-kill test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size provider-openvino install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-17s %s\n", $$1, $$2 }'
@@ -86,6 +86,14 @@ test-parity: ## hold the decoder to PyTorch, token by token, on the stand-ins (m
 	@$(SETUP) rust packages onnxruntime
 	cargo build --quiet --locked -p e2e --bin parity
 	RUST_LIB_BACKTRACE=0 HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/debug/parity target/standins
+
+# What it needs takes half an hour to bring the first time, and 12 GB. OPTIONS="--only decode --model e2b" measures a part.
+bench-model: ## measure true shapes of Gemma 4 beside llama.cpp: speed, first token, memory (docs/benchmarks.md)
+	@$(SETUP) rust packages onnxruntime cmake
+	scripts/fetch-llama-cpp.sh >/dev/null
+	scripts/model-true-size.sh $(if $(findstring e4b,$(OPTIONS)),e4b e4b-block128 e4b.gguf,e2b e2b-block128 e2b-2bit e2b.gguf e2b-tq2_0.gguf e2b-q2_k.gguf)
+	cargo build --quiet --locked --release -p e2e --bin bench-model
+	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/release/bench-model $(OPTIONS)
 
 # FOLDERS="e2b e2b-block128" names others; the head of the script lists them.
 model-true-size: ## make a folder as large as the published E2B, with random weights, into target/true-size (3 GB)

@@ -115,7 +115,10 @@ pub struct Model {
     pub memo_entries: usize,
     /// Beginnings of prompts kept on disk with their keys and values, for the next start; 0 keeps none.
     pub prefix_files: usize,
-    /// Where answers and beginnings are kept; may be emptied at any time.
+    /// Whether the weights are kept in `cache` as the processor wants them, so that they are pages of a file instead of
+    /// memory of hob's own. That takes about twice the room of the weights.
+    pub pack_weights: bool,
+    /// Where answers, beginnings and packed weights are kept; may be emptied at any time.
     pub cache: PathBuf,
     /// How the next token is chosen.
     pub sampling: Sampling,
@@ -144,6 +147,7 @@ impl Default for Model {
             check_memory: true,
             memo_entries: 2048,
             prefix_files: 4,
+            pack_weights: true,
             cache: "/var/cache/hob/model".into(),
             sampling: Sampling::default(),
             store: "/var/lib/hob/models".into(),

@@ -19,7 +19,7 @@ use hob_model::{
     StartWorkerError, UnknownVariant, WorkerSettings,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
-use hob_onnx::{OpenLibraryError, Providers, SessionSettings};
+use hob_onnx::{OpenLibraryError, PackedSettings, Providers, SessionSettings};
 use hob_plugin_host::{Caps, HostSettings, OpenHostError, PluginHost};
 use hob_state::{Bound, OpenStoreError, Opened, ReadStateError, Recovered, StateLimits, StateWriter, Store};
 use std::num::NonZero;
@@ -509,7 +509,10 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Unkno
         files: model.prefix_files,
         bytes: PrefixSettings::USUAL_BYTES,
     };
-    let session = session_settings(settings);
+    // The model that is run, and the one that was run before it.
+    let packed =
+        PackedSettings { folder: model.cache.join("packed"), most: 2, least_bytes: PackedSettings::USUAL_LEAST_BYTES };
+    let session = SessionSettings { packed: model.pack_weights.then_some(packed), ..session_settings(settings) };
     Ok(ModelSettings {
         variant,
         context_tokens: model.context_tokens,

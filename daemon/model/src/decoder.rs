@@ -2,6 +2,7 @@
 
 use crate::interrupt::{Interrupt, Interruption};
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 /// One cache of the decoder: the keys and values of a run of tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,6 +79,11 @@ pub trait Decoder: Send {
 
     /// How many tokens are in a slot.
     fn len(&self, slot: Slot) -> usize;
+
+    /// How long its graph has run so far, where it counts that.
+    fn time_in_graph(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Appends tokens to a slot and gives back the wanted rows of logits.
     ///

@@ -20,7 +20,7 @@ use hob_events::{GenerateFailure, GenerateOrder, Generated, Message, Prompt, Tur
 use hob_onnx::{Lookup, Runtime, SessionSettings, usable_memory};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// What the owner settles about the model.
 #[derive(Debug, Clone, PartialEq)]
@@ -211,6 +211,12 @@ impl Gemma {
             pace: Pace::new(None, "/"),
             parked: Vec::new(),
         }
+    }
+
+    /// How long the decoder's graph has run so far: what a generation takes beyond that is hob's own.
+    #[must_use]
+    pub fn time_in_graph(&self) -> Duration {
+        self.decoder.time_in_graph()
     }
 
     fn stage(&mut self) -> (&Front, Stage<'_>) {

@@ -11,6 +11,7 @@ use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
 use hob_onnx::{RunError, Runtime, Session, SessionSettings, Share, Stop, Tensor, TensorError};
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 /// The axis of a cache along which tokens stand: `[batch, heads, tokens, width]`.
 pub(crate) const TOKEN_AXIS: usize = 2;
@@ -108,6 +109,10 @@ impl Decoder for OrtDecoder {
 
     fn context(&self) -> usize {
         self.context
+    }
+
+    fn time_in_graph(&self) -> Duration {
+        self.decoder.time_in_runs()
     }
 
     fn len(&self, slot: Slot) -> usize {

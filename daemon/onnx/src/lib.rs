@@ -12,6 +12,7 @@ mod library;
 mod locate;
 mod lookup;
 mod memory;
+mod packed;
 mod port;
 mod provider;
 mod session;
@@ -26,6 +27,7 @@ pub use library::{MIN_VERSION, OpenLibraryError, Runtime};
 pub use locate::{LIBRARY_VARIABLE, find_library};
 pub use lookup::{Lookup, OpenLookupError};
 pub use memory::usable_memory;
+pub use packed::{Origin, PackedSettings, Packing, find_packed};
 pub use port::{Dim, Port, Signature};
 pub use provider::{
     Attached, DeviceKind, Difference, Found, LoadPluginError, ParseWantedError, Provider, ReadProfileError, Share,

@@ -1,6 +1,7 @@
 //! One graph, loaded and ready to run.
 
 use crate::library::Runtime;
+use crate::packed::{Origin, Packing, open_packed};
 use crate::port::{Port, Signature};
 use crate::provider::{
     Attached, ProfileFolder, Provider, RECORD, ReadProfileError, Share, Wanted, attach, read_profile, shares,
@@ -13,6 +14,7 @@ use ort::session::{RunOptions, SessionInputValue};
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Why a graph could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -119,7 +121,12 @@ pub struct Session {
     attached: Vec<Attached>,
     shares: Vec<Share>,
     profile: Option<ProfileFolder>,
+    running: Duration,
+    packing: Option<Packing>,
 }
+
+/// Where the weights of a graph lie that is given as bytes. Without it ONNX Runtime refuses weights in files.
+pub(crate) const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// Where a graph comes from.
 #[derive(Clone, Copy)]
@@ -137,6 +144,9 @@ impl Session {
         if !path.is_file() {
             return Err(OpenSessionError::Missing { path: path.to_owned() });
         }
+        if let Some(packed) = &settings.packed {
+            return open_packed(runtime, Origin { path, prepared: None }, settings, packed).map(Self::with_packing);
+        }
         Self::open_from(runtime, path, Source::File, settings, None)
     }
 
@@ -153,6 +163,26 @@ impl Session {
         Self::open_from(runtime, path, Source::Made(graph), settings, None)
     }
 
+    /// Loads a graph that was rewritten from the one at `path`, with the weights that lie beside that one.
+    ///
+    /// # Errors
+    /// [`OpenSessionError`], by what has to be done about it.
+    pub fn open_prepared(
+        runtime: &Runtime,
+        path: &Path,
+        graph: &[u8],
+        settings: &SessionSettings,
+    ) -> Result<Self, OpenSessionError> {
+        if let Some(packed) = &settings.packed {
+            return open_packed(runtime, Origin { path, prepared: Some(graph) }, settings, packed)
+                .map(Self::with_packing);
+        }
+        let folder = path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+        let mut settings = settings.clone();
+        settings.entries.push((WEIGHTS_FOLDER.to_owned(), folder));
+        Self::open_from(runtime, path, Source::Made(graph), &settings, None)
+    }
+
     /// As [`Session::open_made`], and watched: [`Session::profile`] tells afterwards who ran what.
     ///
     /// # Errors
@@ -164,6 +194,10 @@ impl Session {
         settings: &SessionSettings,
     ) -> Result<Self, OpenSessionError> {
         Self::open_from(runtime, path, Source::Made(graph), settings, Some(ProfileFolder::new()?))
+    }
+
+    fn with_packing((session, packing): (Self, Packing)) -> Self {
+        Self { packing: Some(packing), ..session }
     }
 
     fn open_from(
@@ -196,13 +230,27 @@ impl Session {
         judge(path, settings, &shares)?;
         let inputs = session.inputs().iter().map(Port::new).collect();
         let outputs = session.outputs().iter().map(Port::new).collect();
-        Ok(Self { session, signature: Signature { inputs, outputs }, attached, shares, profile })
+        Ok(Self {
+            session,
+            signature: Signature { inputs, outputs },
+            attached,
+            shares,
+            profile,
+            running: Duration::ZERO,
+            packing: None,
+        })
     }
 
     /// The providers that it has, in order of preference.
     #[must_use]
     pub fn attached(&self) -> &[Attached] {
         &self.attached
+    }
+
+    /// How it came to its weights, where [`SessionSettings::packed`] says that they are kept.
+    #[must_use]
+    pub fn packing(&self) -> Option<&Packing> {
+        self.packing.as_ref()
     }
 
     /// Who took which operators; empty when nothing beside the processor was asked for.
@@ -229,6 +277,12 @@ impl Session {
         &self.signature
     }
 
+    /// How long all runs took so far, seen from here. What a caller takes beyond that is its own.
+    #[must_use]
+    pub fn time_in_runs(&self) -> Duration {
+        self.running
+    }
+
     /// A handle that ends runs of this graph; see [`Stop`].
     ///
     /// # Errors
@@ -245,7 +299,10 @@ impl Session {
     pub fn run(&mut self, inputs: &[(&str, &Tensor)], stop: &Stop) -> Result<Vec<Tensor>, RunError> {
         let inputs = inputs.iter().map(|(name, tensor)| (Cow::from(*name), SessionInputValue::from(&tensor.value)));
         let inputs: Vec<(Cow<'_, str>, SessionInputValue<'_>)> = inputs.collect();
-        let outputs = self.session.run_with_options::<_, 0>(inputs, &*stop.options).map_err(|error| {
+        let began = Instant::now();
+        let outcome = self.session.run_with_options::<_, 0>(inputs, &*stop.options);
+        self.running += began.elapsed();
+        let outputs = outcome.map_err(|error| {
             // ONNX Runtime has no code of its own for it.
             if error.message().contains("terminate flag") {
                 RunError::Stopped
@@ -320,7 +377,7 @@ fn told(shares: &[Share]) -> String {
     shares.iter().map(Share::to_string).collect::<Vec<_>>().join(", ")
 }
 
-fn configured(
+pub(crate) fn configured(
     runtime: &Runtime,
     settings: &SessionSettings,
     profile: Option<&ProfileFolder>,

@@ -1,6 +1,7 @@
 //! How a session is set up.
 
 use crate::cpus::{Cpus, Crew};
+use crate::packed::PackedSettings;
 use crate::provider::{Provider, Wanted};
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -23,6 +24,9 @@ pub struct SessionSettings {
     pub memory_pattern: bool,
     /// Keeps freed memory for the next run instead of giving it back.
     pub arena: bool,
+    /// Where weights are kept as the processor's kernels want them, so that they are pages of a file; `None` packs them into
+    /// memory at each start.
+    pub packed: Option<PackedSettings>,
     /// Further `session.*` entries by ONNX Runtime's own names.
     pub entries: Vec<(String, String)>,
 }
@@ -36,6 +40,7 @@ impl Default for SessionSettings {
             spinning: false,
             memory_pattern: false,
             arena: true,
+            packed: None,
             entries: Vec::new(),
         }
     }

@@ -201,6 +201,11 @@ impl Graph {
         self.constant(value).or_else(made).map(|constant| Weights::new(constant, &self.path)).transpose()
     }
 
+    /// The files that hold constants, by the names that the graph has for them; one for each constant.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
+        self.body.initializers.iter().filter_map(|constant| constant.about("location"))
+    }
+
     fn constant(&self, name: &str) -> Option<&proto::Constant> {
         self.body.initializers.get(*self.constants.get(name)?)
     }

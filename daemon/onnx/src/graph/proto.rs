@@ -160,9 +160,14 @@ pub(crate) struct Dimension {
 }
 
 impl Constant {
+    /// What it says about the file that its numbers are in.
+    pub(crate) fn about(&self, key: &str) -> Option<&str> {
+        self.external.iter().find(|entry| entry.key == key).map(|entry| entry.value.as_str())
+    }
+
     /// What its numbers take, by its own word; of any kind, also of those that are not read here.
     pub(crate) fn bytes(&self) -> u64 {
-        let said = self.external.iter().find(|entry| entry.key == "length").and_then(|entry| entry.value.parse().ok());
+        let said = self.about("length").and_then(|length| length.parse().ok());
         let each = match self.element {
             2 | 3 | 9 => 1,
             4 | 5 | 10 | 16 => 2,

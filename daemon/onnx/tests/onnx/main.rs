@@ -1,6 +1,7 @@
 //! ONNX Runtime on the tiny random model of the repository.
 
 mod library;
+mod packed;
 mod provider;
 mod session;
 

@@ -1,0 +1,116 @@
+//! Weights that were packed once.
+
+use crate::runtime;
+use hob_onnx::{Dim, Element, Origin, PackedSettings, Packing, Session, SessionSettings, Tensor, find_packed};
+use std::path::{Path, PathBuf};
+
+const DECODER: &str = "decoder_model_merged_q4f16.onnx";
+
+/// A copy of the published fixture's decoder.
+fn decoder(folder: &Path) -> PathBuf {
+    let fixture = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/published/onnx"));
+    for name in [DECODER.to_owned(), format!("{DECODER}_data")] {
+        std::fs::copy(fixture.join(&name), folder.join(&name)).unwrap();
+    }
+    folder.join(DECODER)
+}
+
+fn settings(folder: &Path) -> PackedSettings {
+    PackedSettings { folder: folder.join("packed"), most: 2, least_bytes: 0 }
+}
+
+fn open(path: &Path, packed: &PackedSettings) -> (Session, Packing) {
+    open_with(path, &SessionSettings::default(), packed)
+}
+
+fn open_with(path: &Path, settings: &SessionSettings, packed: &PackedSettings) -> (Session, Packing) {
+    let settings = SessionSettings { packed: Some(packed.clone()), ..settings.clone() };
+    let session = Session::open(&runtime(), path, &settings).unwrap();
+    let packing = session.packing().unwrap().clone();
+    (session, packing)
+}
+
+/// The logits of one token after nothing, with every row the same number.
+fn logits(session: &mut Session) -> Vec<f32> {
+    let made = |name: &str| match name {
+        "attention_mask" => Tensor::i64(&[1, 1], vec![1]).unwrap(),
+        "position_ids" => Tensor::i64(&[1, 1], vec![0]).unwrap(),
+        "num_logits_to_keep" => Tensor::i64(&[], vec![1]).unwrap(),
+        _ => {
+            let port = session.signature().inputs.iter().find(|port| port.name == name).unwrap();
+            let free = if name.starts_with("past") { 0 } else { 1 };
+            let shape: Vec<usize> = (0..port.dims.len())
+                .map(|axis| match port.dims[axis] {
+                    Dim::Free if axis == 0 => 1,
+                    Dim::Free => free,
+                    Dim::Fixed(size) => size,
+                })
+                .collect();
+            match port.element.unwrap() {
+                Element::F32 => Tensor::f32(&shape, vec![0.25; shape.iter().product()]).unwrap(),
+                other => Tensor::zeros(other, &shape).unwrap(),
+            }
+        }
+    };
+    let names: Vec<String> = session.signature().inputs.iter().map(|port| port.name.clone()).collect();
+    let tensors: Vec<Tensor> = names.iter().map(|name| made(name)).collect();
+    let feeds: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&tensors).collect();
+    let stop = session.stop_handle().unwrap();
+    session.run(&feeds, &stop).unwrap()[0].last_rows(1).unwrap()
+}
+
+#[test]
+fn packed_weights_are_found_again_and_give_the_very_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, packed) = (decoder(folder.path()), settings(folder.path()));
+    let expected = logits(&mut Session::open(&runtime(), &path, &SessionSettings::default()).unwrap());
+    let (mut made, packing) = open(&path, &packed);
+    assert_eq!((packing, logits(&mut made)), (Packing::Made, expected.clone()));
+    let (mut mapped, packing) = open(&path, &packed);
+    assert_eq!((packing, logits(&mut mapped)), (Packing::Mapped, expected));
+    let origin = Origin { path: &path, prepared: None };
+    let (found, bytes) = find_packed(&runtime(), origin, &SessionSettings::default(), &packed).unwrap();
+    assert!(found.starts_with(&packed.folder) && bytes > 0);
+}
+
+#[test]
+fn other_weights_and_other_settings_are_packed_anew_and_the_oldest_are_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, packed) = (decoder(folder.path()), settings(folder.path()));
+    assert_eq!(open(&path, &packed).1, Packing::Made);
+    let data = path.with_extension("onnx_data");
+    let file = std::fs::File::options().write(true).open(&data).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(open(&path, &packed).1, Packing::Made, "the data file is another now");
+    let spinning = SessionSettings { spinning: true, ..SessionSettings::default() };
+    assert_eq!(open_with(&path, &spinning, &packed).1, Packing::Made);
+    assert_eq!(std::fs::read_dir(&packed.folder).unwrap().count(), 2);
+    assert_eq!(open(&path, &packed).1, Packing::Mapped, "the one before the last was kept");
+}
+
+#[test]
+fn what_is_broken_is_made_anew_and_where_it_cannot_be_the_weights_are_loaded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, packed) = (decoder(folder.path()), settings(folder.path()));
+    open(&path, &packed);
+    let origin = Origin { path: &path, prepared: None };
+    let (found, _) = find_packed(&runtime(), origin, &SessionSettings::default(), &packed).unwrap();
+    std::fs::write(found.join("graph.onnx"), "no graph").unwrap();
+    assert_eq!(open(&path, &packed).1, Packing::Made);
+
+    let taken = folder.path().join("taken");
+    std::fs::write(&taken, "a file").unwrap();
+    let (mut loaded, packing) = open(&path, &PackedSettings { folder: taken, most: 2, least_bytes: 0 });
+    assert!(matches!(packing, Packing::Loaded { because } if because.contains("taken")));
+    assert!(logits(&mut loaded).iter().all(|number| number.is_finite()));
+}
+
+#[test]
+fn small_weights_are_not_worth_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let least_bytes = PackedSettings::USUAL_LEAST_BYTES;
+    let packed = PackedSettings { least_bytes, ..settings(folder.path()) };
+    let (_, packing) = open(&decoder(folder.path()), &packed);
+    assert!(matches!(packing, Packing::Loaded { because } if because == "the weights are small"));
+    assert!(!packed.folder.exists());
+}
