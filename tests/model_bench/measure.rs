@@ -2,7 +2,7 @@
 
 use crate::llama::Llama;
 use crate::load::{Neighbour, QUIET, Ticks};
-use crate::options::{Model, Options, Part};
+use crate::options::{Model, Options, Part, processors};
 use crate::series::Series;
 use crate::subject::Subject;
 use crate::table::{Row, Table, Target, Unit};
@@ -168,7 +168,7 @@ impl<'a> Bench<'a> {
     fn find_threads(&mut self) -> anyhow::Result<()> {
         let Some(rival) = self.rivals.first() else { return Ok(()) };
         let mut best = 0.0;
-        for threads in 1..=hob_onnx::usable_cpus() {
+        for threads in 1..=processors() {
             let speed = rival.llama.decode(threads, 0, TOKENS_WHEN_BUSY)?;
             say(&format!("llama.cpp with {threads} threads: {speed:.2} tokens/s"))?;
             if speed > best {
@@ -284,11 +284,7 @@ impl<'a> Bench<'a> {
             format!("others had {} % of the machine: {quiet}", self.foreign),
         ];
         if !self.rivals.is_empty() {
-            remarks.push(format!(
-                "llama.cpp with {} threads, the best of 1 to {}",
-                self.threads,
-                hob_onnx::usable_cpus()
-            ));
+            remarks.push(format!("llama.cpp with {} threads, the best of 1 to {}", self.threads, processors()));
         }
         if !self.foreign_when_busy.is_empty() {
             remarks.push(format!(

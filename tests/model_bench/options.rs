@@ -105,7 +105,7 @@ impl Options {
             parts: Part::ALL.to_vec(),
             rounds: 3,
             tokens: 32,
-            threads: hob_onnx::usable_cpus(),
+            threads: processors(),
             folders: PathBuf::from("target/true-size"),
             llama: PathBuf::from(".cache/llama-cpp/llama-bench"),
             given: String::new(),
@@ -141,4 +141,9 @@ impl Options {
             given => format!("make bench-model OPTIONS=\"{given}\""),
         }
     }
+}
+
+/// How many processors the machine lends to this process.
+pub(crate) fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
