@@ -2,7 +2,7 @@
 
 #![no_main]
 
-use hob_onnx::Graph;
+use hob_onnx::{Graph, Lookup};
 use libfuzzer_sys::fuzz_target;
 use std::cell::LazyCell;
 use tempfile::TempDir;
@@ -30,8 +30,9 @@ fn read(path: &std::path::Path) {
     let Ok(graph) = Graph::read(path) else { return };
     let signature = graph.signature();
     graph.bytes_in_memory();
-    // Whether the weights are right is not asked, only that asking ends well.
+    // Whether they are right is not asked, only that asking ends well.
     drop(graph.check_weights());
+    drop(Lookup::recognise(path));
     for output in &signature.outputs {
         walk_back(&graph, &output.name);
     }

@@ -148,3 +148,22 @@ fn a_graph_that_does_more_is_left_to_a_session() {
     let decoder = open(&fixture("tests/fixtures/tiny/onnx/decoder_model_merged.onnx")).unwrap_err();
     assert_eq!(decoder.to_string(), "it has not one input");
 }
+
+#[test]
+fn a_graph_that_goes_in_circles_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |nodes: &[Node]| {
+        let mut built = Built::new("ids");
+        built.constant(constant::floats("data", &[ROWS, 4], &[0.5; ROWS * 4], false));
+        nodes.iter().for_each(|node| built.node(node.clone()));
+        built.output("out", 4);
+        Lookup::recognise(&built.write(folder.path())).unwrap_err().to_string()
+    };
+    let rows = [node("Identity", "", &["other"], "out"), node("Identity", "", &["out"], "other")];
+    assert_eq!(said(&rows), "the way to 'out' is too long");
+    let itself = [node("Identity", "", &["out"], "out")];
+    assert_eq!(said(&itself), "the way to 'out' is too long");
+    // A rule for ids that asks for itself twice would grow without end.
+    let ids = [node("Gather", "", &["data", "id"], "out"), node("Add", "", &["id", "id"], "id")];
+    assert_eq!(said(&ids), "the rule for ids is too long");
+}
