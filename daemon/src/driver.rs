@@ -10,6 +10,7 @@ use crate::devices::{Devices, States};
 use crate::followers::Followers;
 use crate::house::{Serving, report_on};
 use crate::models::Models;
+use crate::shelf::{ShelfHandle, TakeMediaError};
 use crate::swap::Swapping;
 use bytes::Bytes;
 use hob_agent::{Agent, Decisions, Effect, Input, Step};
@@ -52,6 +53,8 @@ pub enum Told {
     Model(Report),
     /// The plugins offer something else.
     Offer(Arc<Offer>),
+    /// A command's media lie on the shelf, or cannot.
+    Shelved(Box<Accepting>, Result<(), TakeMediaError>),
     /// The model is open.
     Ready,
 }
@@ -121,6 +124,8 @@ pub struct Stages {
     pub states: Arc<States>,
     /// Which command each turn serves.
     pub serving: Serving,
+    /// Keeps media.
+    pub shelf: ShelfHandle,
 }
 
 /// The loop and what it remembers.
@@ -304,6 +309,7 @@ impl Driver {
             Told::Model(Report::Ended { turn, result }) => self.generated(turn, result),
             Told::Model(Report::Swapped { result }) => self.swapped(*result),
             Told::Model(Report::Dead { reason }) => Err(DriverError::Model { reason }),
+            Told::Shelved(accepting, taken) => self.shelved(*accepting, taken),
             Told::Ready => self.tell_agent(Input::Ready),
             Told::Offer(offer) => {
                 self.tell_agent(Input::OfferChanged(offer))?;

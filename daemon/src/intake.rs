@@ -2,11 +2,13 @@
 
 use crate::clock::now;
 use crate::driver::{Accepting, Driver, DriverError, Then};
+use crate::shelf::{ShelfJob, TakeMediaError};
 use hob_agent::{Answer, Input, source_word};
 use hob_doors::{DoorRequest, Reply, Request};
 use hob_events::{
     Ask, AuditEntry, AuditKind, Command, CommandDraft, CommandId, CommandResult, ErrorReport, Event, EventKind,
-    MalformedCommand, Record, Source, Status, StatusUpdate, Timings, TopicFilter, Trust, UnixMs, parse_command,
+    MalformedCommand, MediumDraft, Record, Source, Status, StatusUpdate, Timings, TopicFilter, Trust, UnixMs,
+    parse_command,
 };
 use hob_mqtt::Arrived;
 use hob_state::CommitError;
@@ -20,7 +22,7 @@ const OWN_PREFIXES: &[&str] = &["rule-", "mqtt-", "socket-", "refused-"];
 const REDELIVERED_WITHIN_MS: u64 = 10 * 60 * 1000;
 
 /// Why a command was not accepted. The sender is told; nothing was written.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum RefuseCommandError {
     /// The payload is none.
     #[error(transparent)]
@@ -37,6 +39,9 @@ pub enum RefuseCommandError {
         /// How many wait.
         waiting: usize,
     },
+    /// Its media.
+    #[error(transparent)]
+    Media(#[from] TakeMediaError),
     /// The disk.
     #[error("the command cannot be written down: {reason}")]
     State {
@@ -54,6 +59,7 @@ impl RefuseCommandError {
             Self::Reserved(_) => "invalid",
             Self::Retained => "retained",
             Self::Busy { .. } => "busy",
+            Self::Media(error) => error.code(),
             Self::State { .. } => "state",
         }
     }
@@ -85,9 +91,9 @@ impl Driver {
         }
         let expires = arrived.expires_in_s.map(|seconds| now().plus_ms(u64::from(seconds) * 1_000));
         let id = draft.id.clone().unwrap_or_else(|| self.name_for(&fingerprint));
-        let command = command(id.clone(), draft, source.clone(), Trust::Person, expires);
+        let (command, media) = command(id.clone(), draft, source.clone(), Trust::Person, expires);
         match self.check_room() {
-            Ok(()) => self.write_to_inbox(Accepting { command, ack: Some(arrived.ack), follower: None }),
+            Ok(()) => self.take_in(Accepting { command, ack: Some(arrived.ack), follower: None }, media),
             Err(error) => {
                 self.refuse_over_mqtt(&error, Some(id), source);
                 self.acknowledge(arrived);
@@ -128,8 +134,65 @@ impl Driver {
         let id = draft.id.clone().unwrap_or_else(|| self.name_for("socket"));
         // Root and hob's own user speak for the owner; whom the owner let in besides is a person.
         let trust = if uid == 0 { Trust::Owner } else { Trust::Person };
-        let command = command(id, draft, source, trust, None);
-        self.write_to_inbox(Accepting { command, ack: None, follower: Some(replies) })
+        let (command, media) = command(id, draft, source, trust, None);
+        self.take_in(Accepting { command, ack: None, follower: Some(replies) }, media)
+    }
+
+    /// Into the inbox, over the shelf when it brings media: those are durable first.
+    fn take_in(&mut self, accepting: Accepting, media: Vec<MediumDraft>) -> Result<(), DriverError> {
+        self.accepting.push(accepting.command.id.clone());
+        if media.is_empty() {
+            return self.write_to_inbox(accepting);
+        }
+        let job = ShelfJob::Take { media, accepting: Box::new(accepting) };
+        match self.stages.shelf.submit(job).map_err(|job| *job) {
+            Ok(()) => Ok(()),
+            Err(ShelfJob::Take { accepting, .. }) => {
+                self.refuse_accepting(*accepting, &RefuseCommandError::Busy { waiting: self.agent.unfinished() });
+                Ok(())
+            }
+            Err(ShelfJob::Begin { .. } | ShelfJob::Piece { .. } | ShelfJob::Finish { .. }) => Ok(()),
+        }
+    }
+
+    /// The shelf has a command's media, or not.
+    pub(crate) fn shelved(
+        &mut self,
+        accepting: Accepting,
+        taken: Result<(), TakeMediaError>,
+    ) -> Result<(), DriverError> {
+        match taken {
+            Ok(()) => self.write_to_inbox(accepting),
+            Err(error) => {
+                self.refuse_accepting(accepting, &RefuseCommandError::Media(error));
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the sender of a command that was about to go into the inbox why it does not.
+    fn refuse_accepting(&mut self, accepting: Accepting, error: &RefuseCommandError) {
+        let Accepting { command, ack, follower } = accepting;
+        self.accepting.retain(|id| *id != command.id);
+        match follower {
+            Some(follower) => {
+                follower.try_send(Reply::error(error.code(), error)).ok();
+            }
+            None => self.refuse_over_mqtt(error, Some(command.id), command.source),
+        }
+        if let (Some(mqtt), Some(ack)) = (&self.stages.mqtt, ack) {
+            mqtt.ack(ack);
+        }
+    }
+
+    /// Something for the shelf came over the socket.
+    fn to_shelf(&self, job: ShelfJob) {
+        if let Err(job) = self.stages.shelf.submit(job)
+            && let ShelfJob::Begin { replies, .. } | ShelfJob::Piece { replies, .. } | ShelfJob::Finish { replies, .. } =
+                *job
+        {
+            replies.try_send(Reply::error("busy", "the disk does not keep up: try again later")).ok();
+        }
     }
 
     fn write_to_inbox(&mut self, accepting: Accepting) -> Result<(), DriverError> {
@@ -143,7 +206,6 @@ impl Driver {
                 Ask::Call { tool, args } => format!("{tool} {}", Value::Object(args.clone())),
             },
         };
-        self.accepting.push(command.id.clone());
         let audit = Record::Audit(AuditEntry { at: command.received, kind });
         self.commit(vec![Record::Accepted { command }, audit], Then::Begin(Box::new(accepting)))
     }
@@ -282,6 +344,18 @@ impl Driver {
                 self.tell_agent(Input::Cancel { command: id })?;
                 Reply::Done
             }
+            Request::Upload => {
+                self.to_shelf(ShelfJob::Begin { uid: peer.uid, replies });
+                return Ok(());
+            }
+            Request::Piece { upload, data } => {
+                self.to_shelf(ShelfJob::Piece { uid: peer.uid, upload, data, replies });
+                return Ok(());
+            }
+            Request::Uploaded { upload } => {
+                self.to_shelf(ShelfJob::Finish { uid: peer.uid, upload, replies });
+                return Ok(());
+            }
             Request::Tools => self.tools(),
             Request::Devices => self.devices(),
             Request::Model => self.model(),
@@ -305,10 +379,6 @@ impl Driver {
 
     fn read(&self, payload: &[u8]) -> Result<CommandDraft, RefuseCommandError> {
         let draft = parse_command(payload, self.limits)?;
-        if !draft.media.is_empty() {
-            let reason = "this hob takes no pictures and sounds yet".to_owned();
-            return Err(MalformedCommand::BadMedia { reason }.into());
-        }
         let named = |prefix: &&&str| draft.id.as_ref().is_some_and(|id| id.as_str().starts_with(**prefix));
         match OWN_PREFIXES.iter().find(named) {
             Some(prefix) => Err(RefuseCommandError::Reserved(prefix)),
@@ -373,12 +443,19 @@ fn is_owner(uid: u32) -> bool {
     uid == 0 || Some(uid) == crate::start::own_uid()
 }
 
-fn command(id: CommandId, draft: CommandDraft, source: Source, trust: Trust, expires: Option<UnixMs>) -> Command {
+fn command(
+    id: CommandId,
+    draft: CommandDraft,
+    source: Source,
+    trust: Trust,
+    expires: Option<UnixMs>,
+) -> (Command, Vec<MediumDraft>) {
     let received = now();
     let by_ttl = draft.ttl_ms.map(|ttl| received.plus_ms(ttl));
-    Command {
+    let command = Command {
         id,
         ask: draft.ask,
+        // Filled in by the shelf.
         media: Vec::new(),
         conversation: draft.conversation,
         area: draft.area,
@@ -390,7 +467,8 @@ fn command(id: CommandId, draft: CommandDraft, source: Source, trust: Trust, exp
             (Some(one), Some(other)) => Some(one.min(other)),
             (one, other) => one.or(other),
         },
-    }
+    };
+    (command, draft.media)
 }
 
 /// What tells that two payloads are one command.

@@ -15,6 +15,7 @@ pub mod models;
 mod operator;
 pub mod service;
 pub mod settings;
+mod shelf;
 pub mod start;
 pub mod supervisor;
 mod swap;

@@ -57,6 +57,8 @@ pub struct Settings {
     pub devices: Inventory,
     /// What is remembered, and for how long.
     pub state: State,
+    /// Pictures, sounds and films.
+    pub media: Media,
     /// Bounds on commands.
     pub commands: CommandLimits,
     /// What is logged, and where to.
@@ -298,6 +300,34 @@ pub struct State {
 impl Default for State {
     fn default() -> Self {
         Self { folder: "/var/lib/hob/state".into(), finals: 10_000, finals_days: 7, audit_lines: 100_000 }
+    }
+}
+
+/// Pictures, sounds and films.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Media {
+    /// Bytes of all that are kept; the longest unused go first, those that commands and conversations need stay.
+    pub shelf_bytes: u64,
+    /// Bytes of one.
+    pub medium_bytes: u64,
+    /// Soft tokens of a picture at most: 70, 140, 280, 560 or 1120. More show smaller writing and take longer.
+    pub image_tokens: u32,
+    /// An encoder that had nothing to do for so many seconds gives its memory back.
+    pub encoder_idle_s: u64,
+    /// The program that `hob ask` takes films apart with, and what hob reads not itself: a name or a path.
+    pub ffmpeg: String,
+}
+
+impl Default for Media {
+    fn default() -> Self {
+        Self {
+            shelf_bytes: 256 << 20,
+            medium_bytes: 32 << 20,
+            image_tokens: 280,
+            encoder_idle_s: 60,
+            ffmpeg: "ffmpeg".into(),
+        }
     }
 }
 

@@ -10,18 +10,23 @@ use crate::house::{House, Serving};
 use crate::models::Models;
 use crate::service;
 use crate::settings::Settings;
+use crate::shelf::ShelfHandle;
 use crate::supervisor::{Stopped, Supervisor};
 use hob_agent::{Agent, Decisions};
 use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
 use hob_events::Offer;
+use hob_model::media::image::{ImageBudget, UnknownBudget};
 use hob_model::{
-    Description, MemoSettings, ModelSettings, ModelWorker, OpenModelError, PrefixSettings, Report, Sampling,
-    StartWorkerError, UnknownVariant, WorkerSettings,
+    Description, MediaSettings, MemoSettings, ModelSettings, ModelWorker, OpenModelError, PrefixSettings, Report,
+    Sampling, StartWorkerError, UnknownVariant, WorkerSettings,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
 use hob_onnx::{OpenLibraryError, PackedSettings, Providers, SessionSettings};
 use hob_plugin_host::{Caps, HostSettings, OpenHostError, PluginHost};
-use hob_state::{Bound, OpenStoreError, Opened, ReadStateError, Recovered, StateLimits, StateWriter, Store};
+use hob_state::{
+    Bound, OpenStoreError, Opened, ReadStateError, Recovered, Shelf, ShelfBounds, ShelveError, StateLimits,
+    StateWriter, Store,
+};
 use std::num::NonZero;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -60,6 +65,12 @@ pub enum StartError {
     /// The state folder.
     #[error(transparent)]
     State(#[from] OpenStoreError),
+    /// The shelf of media.
+    #[error(transparent)]
+    Shelf(#[from] ShelveError),
+    /// How finely pictures are looked at.
+    #[error("`[media] image_tokens`: {0}")]
+    ImageTokens(#[from] UnknownBudget),
     /// What is in the state folder.
     #[error(transparent)]
     ReadState(#[from] ReadStateError),
@@ -109,6 +120,7 @@ impl StartError {
         match self {
             Self::State(_)
             | Self::ReadState(_)
+            | Self::Shelf(_)
             | Self::Thread(_)
             | Self::Worker(_)
             | Self::Door(_)
@@ -118,6 +130,7 @@ impl StartError {
             | Self::Plugins(_)
             | Self::Library(_)
             | Self::Variant(_)
+            | Self::ImageTokens(_)
             | Self::Root { .. }
             | Self::Model(_) => false,
         }
@@ -157,6 +170,7 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let states = Arc::new(States::of(names));
 
     let Opened { store, recovered } = Store::open(&settings.state.folder, state_limits(&settings))?;
+    let shelf = Shelf::open(&shelf_folder(&settings), shelf_bounds(&settings))?;
     let writer = StateWriter::start(&store).map_err(StartError::Thread)?;
 
     let topics = Topics::new(settings.node.name.clone());
@@ -184,6 +198,7 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let offer = Arc::new(Offer { tools: plugins.tools(), inventory: (**devices.inventory()).clone() });
 
     let (back, told) = mpsc::channel(TOLD);
+    let shelf = ShelfHandle::start(shelf, store.clone(), back.clone()).map_err(StartError::Thread)?;
     let models = Arc::new(Models::find(&settings)?);
     let about = models.describe()?;
     let (opened_in, opened) = oneshot::channel();
@@ -206,7 +221,7 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let whole = !recovered.iter().any(|damage| matches!(damage, Recovered::LostCommits { .. }));
     let first = restore(&mut agent, &store, whole)?;
 
-    let stages = Stages { plugins, writer, store, model, mqtt, topics, devices, states, serving };
+    let stages = Stages { plugins, writer, store, model, mqtt, topics, devices, states, serving, shelf };
     Ok(Built {
         settings,
         stages,
@@ -455,6 +470,15 @@ fn state_limits(settings: &Settings) -> StateLimits {
     }
 }
 
+/// Where media lie.
+fn shelf_folder(settings: &Settings) -> PathBuf {
+    settings.state.folder.join("media")
+}
+
+fn shelf_bounds(settings: &Settings) -> ShelfBounds {
+    ShelfBounds { bytes: settings.media.shelf_bytes, medium_bytes: settings.media.medium_bytes }
+}
+
 fn mqtt_settings(settings: &Settings, devices: &Devices) -> MqttSettings {
     let mqtt = &settings.mqtt;
     let mut listen_to = devices.state_topics();
@@ -495,8 +519,8 @@ pub fn host_settings(settings: &Settings) -> HostSettings {
 /// What the settings say of the model.
 ///
 /// # Errors
-/// [`UnknownVariant`] for a variant that there is not.
-pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, UnknownVariant> {
+/// [`StartError`] for a variant, or a number of soft tokens, that there is not.
+pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, StartError> {
     let model = &settings.model;
     let variant = if model.variant.is_empty() { None } else { Some(model.variant.parse()?) };
     let memo = MemoSettings {
@@ -530,6 +554,11 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Unkno
         session,
         memo: (model.memo_entries > 0).then_some(memo),
         prefixes: (model.prefix_files > 0).then_some(prefixes),
+        media: Some(MediaSettings {
+            folder: shelf_folder(settings),
+            image_tokens: ImageBudget::try_from(settings.media.image_tokens)?,
+            encoder_idle: Duration::from_secs(settings.media.encoder_idle_s),
+        }),
         ..ModelSettings::new(model.folder.clone())
     })
 }

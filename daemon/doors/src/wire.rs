@@ -32,6 +32,20 @@ pub enum Request {
         /// Which.
         id: CommandId,
     },
+    /// Begins to hand a medium over. Answered by `data` with its number, `{"upload": N}`.
+    Upload,
+    /// The next piece of a medium, in Base64; at most 512 KiB of it. Answered by `done`, which the next piece waits for.
+    Piece {
+        /// Its number.
+        upload: u64,
+        /// The bytes.
+        data: String,
+    },
+    /// That was all of a medium. Answered by `data` with its id, `{"id": "…"}`, under which a command may name it.
+    Uploaded {
+        /// Its number.
+        upload: u64,
+    },
     /// The tools on offer, with their schemas.
     Tools,
     /// The inventory with last known states.
@@ -126,6 +140,7 @@ mod tests {
         let line = |request: &Request| serde_json::to_string(request).unwrap();
         assert_snapshot!(line(&Request::Command { command: json!("lights off") }), @r#"{"op":"command","command":"lights off"}"#);
         assert_snapshot!(line(&Request::Confirm { id: CommandId::lossy("a"), yes: true, number: None }), @r#"{"op":"confirm","id":"a","yes":true}"#);
+        assert_snapshot!(line(&Request::Piece { upload: 3, data: "AAA=".to_owned() }), @r#"{"op":"piece","upload":3,"data":"AAA="}"#);
         assert_snapshot!(line(&Request::AuditVerify), @r#"{"op":"audit_verify"}"#);
         let reply = Reply::Status(StatusUpdate {
             id: CommandId::lossy("a"),

@@ -17,7 +17,17 @@ pub struct ModelConfig {
     image_token_id: Option<u32>,
     audio_token_id: Option<u32>,
     video_token_id: Option<u32>,
+    vision_config: Option<VisionConfig>,
 }
+
+#[derive(Debug, Clone, Deserialize, Default)]
+#[serde(default)]
+struct VisionConfig {
+    num_attention_heads: Option<usize>,
+}
+
+/// Heads of Gemma 4's vision encoder, for a `config.json` that does not tell.
+const USUAL_VISION_HEADS: usize = 12;
 
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(default)]
@@ -25,6 +35,7 @@ struct TextConfig {
     max_position_embeddings: Option<usize>,
     num_hidden_layers: Option<usize>,
     num_attention_heads: Option<usize>,
+    pad_token_id: Option<u32>,
 }
 
 impl ModelConfig {
@@ -46,10 +57,29 @@ impl ModelConfig {
         self.text_config.num_attention_heads.or(self.top.num_attention_heads)
     }
 
+    /// The token of padding; Gemma 4 takes its rows where a medium stands.
+    #[must_use]
+    pub(crate) fn padding(&self) -> u32 {
+        self.text_config.pad_token_id.or(self.top.pad_token_id).unwrap_or(0)
+    }
+
+    /// Heads of each layer of the vision encoder.
+    #[must_use]
+    pub(crate) fn vision_heads(&self) -> usize {
+        let told = self.vision_config.as_ref().and_then(|vision| vision.num_attention_heads);
+        told.unwrap_or(USUAL_VISION_HEADS)
+    }
+
+    /// The ids of the three placeholders that `config.json` names: of pictures, sounds and films.
+    #[must_use]
+    pub(crate) fn placeholder_ids(&self) -> [Option<u32>; 3] {
+        [self.image_token_id, self.audio_token_id, self.video_token_id]
+    }
+
     /// Ids that stand for pictures and sounds in a prompt and mean nothing when they are generated: a decoder would look
     /// up the row of padding for them.
     pub fn placeholders(&self) -> impl Iterator<Item = u32> {
-        [self.image_token_id, self.audio_token_id, self.video_token_id].into_iter().flatten()
+        self.placeholder_ids().into_iter().flatten()
     }
 }
 

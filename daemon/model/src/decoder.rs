@@ -61,6 +61,9 @@ pub enum ForwardFailure {
         /// Tokens that a slot holds.
         context: usize,
     },
+    /// A picture or a sound among the tokens cannot be taken in.
+    #[error("{0}")]
+    Medium(String),
     /// The model could not be run.
     #[error("{0}")]
     Failed(String),

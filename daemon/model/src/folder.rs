@@ -193,10 +193,16 @@ impl ModelFolder {
             generation,
             embed: graph(path, EMBED, variant),
             decoder: graph(path, DECODER, variant),
-            vision: optional("vision_encoder"),
-            audio: optional("audio_encoder"),
+            vision: optional(VISION),
+            audio: optional(AUDIO),
             path: path.to_owned(),
         })
+    }
+
+    /// Where a graph of this variant lies, or would.
+    #[must_use]
+    pub(crate) fn expected(&self, name: &str) -> PathBuf {
+        graph(&self.path, name, self.variant)
     }
 
     /// `tokenizer.json`.
@@ -221,6 +227,8 @@ impl ModelFolder {
     }
 }
 
+pub(crate) const VISION: &str = "vision_encoder";
+pub(crate) const AUDIO: &str = "audio_encoder";
 const EMBED: &str = "embed_tokens";
 const DECODER: &str = "decoder_model_merged";
 

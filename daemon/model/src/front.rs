@@ -2,11 +2,12 @@
 //!
 //! The model's thread shares it with the worker's clerk, who can answer a known prompt while the decoder is busy.
 
-use crate::chat::{ChatFormat, Vocabulary};
+use crate::chat::{ChatFormat, RenderFailure, Vocabulary};
 use crate::grammar::{CompileFailure, Constraint, Grammars, resolve};
 use crate::memo::{Entry, Key, Memo};
 use crate::rendered::Rendered;
 use crate::sampler::Sampling;
+use crate::soft::Library;
 use crate::words::Words;
 use hob_events::{
     Allowed, Confidence, GenerateFailure, GenerateOrder, Generated, Message, ModelTimings, Offer, Prompt, StopReason,
@@ -28,6 +29,8 @@ pub(crate) struct Front {
     pub(crate) sampling: Sampling,
     pub(crate) memo: Option<Memo>,
     pub(crate) rendered: Rendered,
+    /// The media that prompts show.
+    pub(crate) library: Arc<Library>,
 }
 
 /// An answer from the memo.
@@ -41,13 +44,19 @@ pub struct Recalled {
 
 impl Front {
     pub(crate) fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
-        self.format.render(prompt).map_err(|error| failed(&error))
+        let media = prompt.messages.iter().flat_map(Message::media);
+        let shown: Result<Vec<_>, _> = media.map(|medium| self.library.show(medium)).collect();
+        let shown = shown.map_err(|error| GenerateFailure::Medium { message: told(&error) })?;
+        self.format.render(prompt, &shown).map_err(|error| match error {
+            RenderFailure::NoMedia => GenerateFailure::Medium { message: error.to_string() },
+            RenderFailure::Template { .. } | RenderFailure::Missing(_) => failed(&error),
+        })
     }
 
     /// The ids of an order's prompt.
     pub(crate) fn prompt_ids(&self, order: &GenerateOrder) -> Result<Arc<[u32]>, GenerateFailure> {
-        // A conversation is longer each time.
-        if order.conversation.is_some() {
+        // A conversation is longer each time, and the ids of media are not for ever.
+        if order.conversation.is_some() || has_media(&order.prompt) {
             return self.render(&order.prompt).map(Arc::from);
         }
         self.rendered.ids(&order.prompt, |prompt| self.render(prompt))
@@ -96,9 +105,9 @@ impl Front {
         Some(memo.key().option(grammar).number(order.max_tokens).ids(prompt.iter().copied()).key())
     }
 
-    /// Commands of a conversation hardly ever repeat, and a choice by chance is not to be repeated.
+    /// Commands of a conversation hardly ever repeat, nor do pictures, and a choice by chance is not to be repeated.
     fn may_recall(&self, order: &GenerateOrder) -> bool {
-        self.memo.is_some() && order.conversation.is_none() && self.sampling.is_greedy()
+        self.memo.is_some() && order.conversation.is_none() && self.sampling.is_greedy() && !has_media(&order.prompt)
     }
 
     fn grammar_digest(&self, offer: &Offer, allowed: Allowed) -> Result<Option<[u8; 32]>, CompileFailure> {
@@ -125,6 +134,16 @@ impl Front {
             memo.remember(key, &Entry { stop, tokens: written.to_vec(), sureness: sureness.to_vec() });
         }
     }
+}
+
+fn has_media(prompt: &Prompt) -> bool {
+    prompt.messages.iter().any(|message| !message.media().is_empty())
+}
+
+/// An error and what it comes from, in one line.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let sources = std::iter::successors(error.source(), |error| error.source());
+    sources.fold(error.to_string(), |told, source| format!("{told}: {source}"))
 }
 
 fn failed(error: &dyn std::error::Error) -> GenerateFailure {

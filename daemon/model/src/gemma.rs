@@ -1,8 +1,9 @@
 //! The model on this board: a folder of the published layout, run by ONNX Runtime.
 
 use crate::budget::{Extent, Needs, Size};
-use crate::chat::{ChatFormat, Gemma4, Vocabulary};
+use crate::chat::{ChatFormat, Gemma4, MediaMarkers, Vocabulary};
 use crate::decoder::Decoder;
+use crate::encoder::Senses;
 use crate::folder::{ModelFolder, OpenModelError, Variant};
 use crate::front::{Front, Recalled};
 use crate::generate::{Failure, Generation, Pause, Stage};
@@ -16,6 +17,7 @@ use crate::pace::Pace;
 use crate::prefix::{PrefixSettings, Prefixes};
 use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
+use crate::soft::{Library, MediaSettings};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Message, Prompt, TurnId};
 use hob_onnx::{Lookup, Runtime, SessionSettings, usable_memory};
 use std::path::PathBuf;
@@ -51,6 +53,8 @@ pub struct ModelSettings {
     pub memo: Option<MemoSettings>,
     /// Where the beginnings of prompts are kept, with their keys and values; `None` keeps none.
     pub prefixes: Option<PrefixSettings>,
+    /// Where pictures and sounds lie; `None` for a model that is shown none.
+    pub media: Option<MediaSettings>,
 }
 
 impl ModelSettings {
@@ -71,6 +75,7 @@ impl ModelSettings {
             session: SessionSettings::default(),
             memo: None,
             prefixes: None,
+            media: None,
         }
     }
 }
@@ -105,6 +110,8 @@ pub struct Gemma {
     chunk: usize,
     pace: Pace,
     parked: Vec<Begun>,
+    /// Where the model has any, and is shown something.
+    senses: Option<Senses>,
 }
 
 /// A generation under way, and by what the memo will know it.
@@ -141,7 +148,15 @@ impl Gemma {
                 if settings.running { needs.admit_running(extent, free)? } else { needs.admit(extent, free)? };
             tracing::info!(%budget, free = %Size(free), "the model fits");
         }
-        let decoder = OrtDecoder::open(runtime, &folder, &settings.session, settings.slots, context)?;
+        let mut decoder = OrtDecoder::open(runtime, &folder, &settings.session, settings.slots, context)?;
+        let senses = settings
+            .media
+            .clone()
+            .map(|media| Senses::new(runtime, &folder, &settings.session, media, settings.check_memory));
+        if let Some(senses) = &senses {
+            markers_agree(&vocabulary, &folder).map_err(unfit)?;
+            decoder.see_with(senses);
+        }
         let width = decoder.layout().vocabulary;
         if vocabulary.len() > width {
             return Err(unfit(format!("{} tokens, and the graph gives logits for {width}", vocabulary.len())));
@@ -174,16 +189,17 @@ impl Gemma {
         };
         let prefixes = prefixes.map(|(identity, prefixes)| Prefixes::open(prefixes, identity.digest()));
         let pace = Pace::new(settings.hot_celsius, "/");
-        Ok(Self { prefixes, pace, ..Self::assemble(parts, memo) })
+        let library = senses.as_ref().map_or_else(|| Arc::new(Library::none()), |senses| Arc::clone(senses.library()));
+        Ok(Self { prefixes, pace, senses, ..Self::assemble(parts, memo, library) })
     }
 
     /// Puts a model together from its parts. It decodes everything: only a folder has what a memo is known by.
     #[must_use]
     pub fn new(parts: Parts<impl Decoder + 'static>) -> Self {
-        Self::assemble(parts, None)
+        Self::assemble(parts, None, Arc::new(Library::none()))
     }
 
-    pub(crate) fn assemble(parts: Parts<impl Decoder + 'static>, memo: Option<Memo>) -> Self {
+    pub(crate) fn assemble(parts: Parts<impl Decoder + 'static>, memo: Option<Memo>, library: Arc<Library>) -> Self {
         let Parts { decoder, format, vocabulary, grammars, suppressed, stops, chunk_tokens, sampling } = parts;
         let mut by_id = vec![false; vocabulary.len()];
         for id in format.suppressed().iter().chain(&suppressed) {
@@ -206,10 +222,12 @@ impl Gemma {
                 sampling,
                 memo,
                 rendered: Rendered::default(),
+                library,
             }),
             chunk: chunk_tokens,
             pace: Pace::new(None, "/"),
             parked: Vec::new(),
+            senses: None,
         }
     }
 
@@ -217,6 +235,12 @@ impl Gemma {
     #[must_use]
     pub fn time_in_graph(&self) -> Duration {
         self.decoder.time_in_graph()
+    }
+
+    /// Its eyes and ears, where it has any: for who takes something in before it is asked about.
+    #[must_use]
+    pub fn senses(&self) -> Option<&Senses> {
+        self.senses.as_ref()
     }
 
     fn stage(&mut self) -> (&Front, Stage<'_>) {
@@ -255,6 +279,21 @@ impl Gemma {
         let generation = if said_before { generation.with_room() } else { generation };
         Ok(Beginning::Begun(Box::new(Begun { generation, key })))
     }
+}
+
+/// Whether the tokenizer and `config.json` mean the same tokens by pictures, sounds and films.
+fn markers_agree(vocabulary: &Vocabulary, folder: &ModelFolder) -> Result<(), String> {
+    let MediaMarkers { image, audio, video } = MediaMarkers::find(vocabulary);
+    for ((name, found), told) in
+        [("image", image), ("audio", audio), ("video", video)].into_iter().zip(folder.config.placeholder_ids())
+    {
+        if let (Some(found), Some(told)) = (found, told)
+            && found != told
+        {
+            return Err(format!("config.json has {name}_token_id {told}, and the tokenizer has {found} for it"));
+        }
+    }
+    Ok(())
 }
 
 enum Beginning {
@@ -336,6 +375,10 @@ impl LanguageModel for Gemma {
             }
             stays
         });
+    }
+
+    fn rest(&mut self, now: Instant) -> Option<Instant> {
+        self.senses.as_ref()?.rest(now)
     }
 
     fn recall(&self) -> Option<Recall> {

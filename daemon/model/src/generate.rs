@@ -99,6 +99,7 @@ impl Failure {
         match self {
             Self::Interrupted(why) | Self::Forward(ForwardFailure::Interrupted(why)) => why.told(limit_ms),
             Self::TooLong { tokens, context } => GenerateFailure::TooLong { tokens, context },
+            Self::Forward(ForwardFailure::Medium(message)) => GenerateFailure::Medium { message },
             Self::Forward(ForwardFailure::Full { .. } | ForwardFailure::Failed(_))
             | Self::Constraint(_)
             | Self::NothingLeft

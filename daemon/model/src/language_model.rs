@@ -3,6 +3,7 @@
 use crate::front::Recalled;
 use crate::interrupt::Interrupt;
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
+use std::time::Instant;
 
 /// How far a generation got.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,6 +48,13 @@ pub trait LanguageModel: Send {
 
     /// Drops a parked generation that nobody waits for any more.
     fn forget(&mut self, turn: TurnId);
+
+    /// Gives back what it has not used for a while: there is nothing to do now. Returns when it wants to be asked again,
+    /// should there be nothing to do until then.
+    fn rest(&mut self, now: Instant) -> Option<Instant> {
+        let _: Instant = now;
+        None
+    }
 
     /// What the worker can ask while the model runs; nothing for a model that keeps no answers. [`generate`](Self::generate)
     /// looks there by itself.

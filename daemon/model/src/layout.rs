@@ -43,6 +43,7 @@ pub struct Layout {
 const MASK: &str = "attention_mask";
 const POSITIONS: &str = "position_ids";
 const KEEP: &str = "num_logits_to_keep";
+const EMBEDDINGS: &str = "inputs_embeds";
 const LOGITS: &str = "logits";
 const PAST: &str = "past_key_values";
 const PRESENT: &str = "present";
@@ -103,6 +104,11 @@ impl Layout {
         };
         (self.logits, self.vocabulary) = (place, width);
         Ok(())
+    }
+
+    /// The place of the rows among the outputs of `embed_tokens` that media are written over.
+    pub(crate) fn embeddings(&self) -> Option<usize> {
+        self.rows.iter().find(|(_, name)| name == EMBEDDINGS).map(|(place, _)| *place)
     }
 
     /// The rows of `embed_tokens` under the decoder's names.

@@ -14,6 +14,7 @@ mod config;
 mod decoder;
 mod describe;
 mod embed;
+mod encoder;
 mod folder;
 mod front;
 mod gemma;
@@ -32,6 +33,7 @@ mod queue;
 mod rendered;
 mod sampler;
 mod scripted;
+mod soft;
 #[cfg(test)]
 mod toy;
 mod words;
@@ -41,6 +43,7 @@ pub use budget::{Budget, Extent, Needs, Room, Size};
 pub use config::{GenerationConfig, ModelConfig};
 pub use decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 pub use describe::{Description, FileSize, describe};
+pub use encoder::{EncoderNeeds, Hearing, Senses};
 pub use folder::{ModelFolder, OpenModelError, UnknownVariant, Variant};
 pub use front::Recalled;
 pub use gemma::{Gemma, ModelSettings, Parts};
@@ -53,6 +56,7 @@ pub use ort_decoder::OrtDecoder;
 pub use prefix::PrefixSettings;
 pub use sampler::{Choice, Sampler, Sampling, sureness};
 pub use scripted::{Scripted, ScriptedModel};
+pub use soft::{FIRST_SOFT, MediaSettings, Rows, Shown, is_soft};
 pub use worker::{
     ModelWorker, Opener, PANICS_IN_A_ROW, Plan, Planner, Report, Standing, StartWorkerError, SwapFailure, SwapNotBegun,
     WorkerHandle, WorkerSettings,

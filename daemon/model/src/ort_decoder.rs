@@ -6,7 +6,9 @@
 
 use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 use crate::embed::Embed;
+use crate::encoder::{EncodeError, Overlaid, Senses};
 use crate::folder::{ModelFolder, OpenModelError};
+use crate::front::told;
 use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
 use hob_onnx::{RunError, Runtime, Session, SessionSettings, Share, Stop, Tensor, TensorError};
@@ -24,6 +26,8 @@ pub struct OrtDecoder {
     layout: Layout,
     slots: Vec<Filled>,
     context: usize,
+    /// Where rows that are no words come from.
+    senses: Option<Senses>,
 }
 
 /// What one slot holds. The caches stand in the order of [`Layout::caches`].
@@ -62,7 +66,12 @@ impl OrtDecoder {
         let layout = Layout::read(embed.signature(), decoder.signature())?;
         let slots = (0..slots.max(1)).map(|_| Filled::empty(&layout.caches)).collect::<Result<_, _>>();
         let slots = slots.map_err(|error| OpenModelError::Settings(error.to_string()))?;
-        Ok(Self { embed, decoder, layout, slots, context })
+        Ok(Self { embed, decoder, layout, slots, context, senses: None })
+    }
+
+    /// Takes the rows of media from here, from now on.
+    pub fn see_with(&mut self, senses: &Senses) {
+        self.senses = Some(senses.clone());
     }
 
     /// Who took which operators of the decoder; empty when nothing beside the processor was asked for.
@@ -82,11 +91,20 @@ impl OrtDecoder {
     }
 
     /// Runs both graphs. Returns the rows of logits and the grown caches.
-    fn run(&mut self, slot: Slot, tokens: &[u32], keep: Keep, stop: &Stop) -> Result<(Logits, Vec<Tensor>), RunError> {
+    fn run(
+        &mut self,
+        slot: Slot,
+        tokens: &Overlaid<'_>,
+        keep: Keep,
+        stop: &Stop,
+    ) -> Result<(Logits, Vec<Tensor>), RunError> {
         let none = Filled { caches: Vec::new(), len: 0 };
         let filled = self.slots.get(slot.0).unwrap_or(&none);
-        let rows = self.embed.rows(&self.layout.ids, tokens, stop)?;
-        let inputs = Inputs::new(filled.len, tokens.len(), keep)?;
+        let mut rows = self.embed.rows(&self.layout.ids, tokens.ids(), stop)?;
+        if let Some(embeddings) = self.layout.embeddings().and_then(|place| rows.get_mut(place)) {
+            tokens.overlay(embeddings)?;
+        }
+        let inputs = Inputs::new(filled.len, tokens.ids().len(), keep)?;
 
         let mut feeds: Vec<(&str, &Tensor)> = self.layout.handed_on(&rows);
         feeds.extend(self.layout.counted(&inputs));
@@ -140,8 +158,17 @@ impl Decoder for OrtDecoder {
         };
         let stop = self.decoder.stop_handle().map_err(failed)?;
         let from_elsewhere = stop.clone();
-        let (logits, caches) =
-            interrupt.during(move || from_elsewhere.stop(), || self.run(slot, tokens, keep, &stop)).map_err(failed)?;
+        let senses = self.senses.clone();
+        let (logits, caches) = interrupt.during(
+            move || from_elsewhere.stop(),
+            || {
+                let overlaid = Overlaid::new(tokens, senses.as_ref(), &stop).map_err(|error| match error {
+                    EncodeError::Stopped => failed(RunError::Stopped),
+                    error => ForwardFailure::Medium(told(&error)),
+                })?;
+                self.run(slot, &overlaid, keep, &stop).map_err(failed)
+            },
+        )?;
         let filled = self.slot_mut(slot)?;
         filled.caches = caches;
         filled.len += tokens.len();

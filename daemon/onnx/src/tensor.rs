@@ -169,6 +169,43 @@ impl Tensor {
         }
     }
 
+    /// Truth values, row by row.
+    ///
+    /// # Errors
+    /// [`TensorError::Make`] when the shape asks for another count of them.
+    pub fn bool(shape: &[usize], data: Vec<bool>) -> Result<Self, TensorError> {
+        let made = ort::value::Tensor::from_array((shape, data)).map_err(|error| unmade(shape, &error))?;
+        Ok(Self { value: made.upcast() })
+    }
+
+    /// Writes `row` over the row number `at` of all rows of the last dimension's width, counted over the whole tensor.
+    ///
+    /// # Errors
+    /// [`TensorError::Unfit`] when it holds no floating point numbers, or no row there that is as wide.
+    pub fn set_row(&mut self, at: usize, row: &[f32]) -> Result<(), TensorError> {
+        let (element, shape) = (self.element(), self.shape());
+        let unfit = |wanted| TensorError::Unfit { found: element, shape: shape.clone(), wanted };
+        if shape.last() != Some(&row.len()) || row.is_empty() {
+            return Err(unfit("rows of that width"));
+        }
+        match element {
+            Element::F32 => {
+                let (_, data) = self.value.try_extract_tensor_mut::<f32>().map_err(|_| unfit("f32"))?;
+                let place = data.chunks_exact_mut(row.len()).nth(at).ok_or_else(|| unfit("so many rows"))?;
+                place.copy_from_slice(row);
+            }
+            Element::F16 => {
+                let (_, data) = self.value.try_extract_tensor_mut::<half::f16>().map_err(|_| unfit("f16"))?;
+                let place = data.chunks_exact_mut(row.len()).nth(at).ok_or_else(|| unfit("so many rows"))?;
+                place.iter_mut().zip(row).for_each(|(place, number)| *place = half::f16::from_f32(*number));
+            }
+            Element::I64 | Element::I32 | Element::Bool | Element::Other => {
+                return Err(unfit("floating point numbers"));
+            }
+        }
+        Ok(())
+    }
+
     /// A copy of the first `length` entries along `axis`; the other dimensions stay whole.
     ///
     /// # Errors

@@ -10,9 +10,10 @@ use crate::kv::{self, KvUsage};
 use crate::limits::StateLimits;
 use crate::tables::{Table, TableError, Tables, View};
 use hob_events::{
-    CallId, Command, CommandId, ConversationId, Delivery, DeviceAction, Message, PluginName, Receipt, Record, TurnId,
-    Unfinished, UnfinishedCall, UnixMs,
+    CallId, Command, CommandId, ConversationId, Delivery, DeviceAction, MediumId, Message, PluginName, Receipt, Record,
+    TurnId, Unfinished, UnfinishedCall, UnixMs,
 };
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// The state of one hob, open and locked to this process. Cheap to clone, readable from any thread.
@@ -165,6 +166,17 @@ impl Store {
             found.push(StoredConversation { id, messages: entry.messages, at: entry.at });
         }
         Ok(found)
+    }
+
+    /// The media that commands on their way and conversations name.
+    ///
+    /// # Errors
+    /// See [`next_turn`](Self::next_turn).
+    pub fn needed_media(&self) -> Result<HashSet<MediumId>, ReadStateError> {
+        let commands = self.unfinished()?.into_iter().flat_map(|unfinished| unfinished.command.media);
+        let messages = self.conversations()?.into_iter().flat_map(|conversation| conversation.messages);
+        let spoken = messages.flat_map(|message| message.media().to_vec());
+        Ok(commands.chain(spoken).flat_map(|medium| medium.ids().collect::<Vec<_>>()).collect())
     }
 
     /// The value of a key of a plugin's store.

@@ -4,9 +4,11 @@
 //! stretches keep the ids they had (a text rendered and tokenised again may split otherwise, and every cached key after
 //! the split would be lost), and templates that open a new turn for each message of a chain do no harm.
 
+use super::media::{MediaMarkers, content};
 use super::template::{RenderFailure, Template};
 use super::vocabulary::{HOLE, Vocabulary, VocabularyUnreadable};
 use super::{ChatFormat, Markers, parse, schema};
+use crate::soft::Shown;
 use hob_events::{Confidence, Message, Part, Prompt, StopReason, Writing};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -39,6 +41,7 @@ pub struct Gemma4 {
     suppressed: Vec<u32>,
     template: Template,
     responses: Responses,
+    media: MediaMarkers,
 }
 
 /// Where a template looks for what tools answered.
@@ -74,7 +77,9 @@ impl Gemma4 {
         let template = Template::parse(template, bos.to_owned())?;
         let control = vocabulary.control().iter().map(|(id, _)| *id);
         let suppressed = control.filter(|id| !markers.may_be_written(*id)).collect();
-        let mut format = Self { vocabulary, markers, suppressed, template, responses: Responses::WithCalls };
+        let media = MediaMarkers::find(&vocabulary);
+        let responses = Responses::WithCalls;
+        let mut format = Self { vocabulary, markers, suppressed, template, responses, media };
         let probe = [json!({"name": "probe", "response": {"ok": true}})];
         if format.response_text(&probe).is_err() {
             format.responses = Responses::AsMessages;
@@ -203,7 +208,7 @@ impl Gemma4 {
 }
 
 impl ChatFormat for Gemma4 {
-    fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, RenderFailure> {
+    fn render(&self, prompt: &Prompt, shown: &[Shown]) -> Result<Vec<u32>, RenderFailure> {
         // A model turn at the end is still open: the template ends where it began, and its inside follows.
         let (finished, open) = match prompt.messages.split_last() {
             Some((Message::Model { parts }, before)) => (before, Some(parts)),
@@ -216,7 +221,9 @@ impl ChatFormat for Gemma4 {
         }
         for message in finished {
             messages.push(match message {
-                Message::User { text, media: _ } => json!({"role": "user", "content": self.vocabulary.harmless(text)}),
+                Message::User { text, media } => {
+                    json!({"role": "user", "content": content(&self.vocabulary.harmless(text), media)})
+                }
                 Message::Model { parts } => {
                     insides.push(self.inside(parts)?);
                     json!({"role": "assistant", "content": HOLE.to_string()})
@@ -225,14 +232,17 @@ impl ChatFormat for Gemma4 {
         }
         let text = self.template.render(&messages, &self.tools(prompt))?;
 
+        let text = self.media.announced(&text, shown)?;
+        let mut places = self.media.places(shown);
         let mut ids = Vec::new();
         let mut insides = insides.iter();
         for (index, stretch) in text.split(HOLE).enumerate() {
             if index > 0 {
                 self.append(&mut ids, insides.next().map_or(&[], Vec::as_slice));
             }
-            self.append(&mut ids, &self.vocabulary.ids(stretch));
+            self.append(&mut ids, &places.filled(self.vocabulary.ids(stretch))?);
         }
+        places.all_filled()?;
         if let Some(parts) = open {
             self.append(&mut ids, &self.inside(parts)?);
         }

@@ -8,6 +8,7 @@
 pub(crate) mod fixture;
 mod gemma;
 mod markers;
+mod media;
 mod notation;
 mod parse;
 mod plain;
@@ -17,21 +18,24 @@ mod vocabulary;
 
 pub use gemma::{FormatUnreadable, Gemma4};
 pub use markers::Markers;
+pub(crate) use media::MediaMarkers;
 pub use notation::write_call;
 pub use plain::Plain;
 pub use template::RenderFailure;
 pub use vocabulary::{Vocabulary, VocabularyUnreadable};
 
+use crate::soft::Shown;
 use hob_events::{Confidence, Prompt, StopReason, Writing};
 
 /// How one family of models writes.
 pub trait ChatFormat: std::fmt::Debug + Send + Sync {
     /// The whole prompt as token ids, ending where the model goes on. Stretches that the model generated come back with
     /// the very ids they had, so the ids of a next step begin with those of the step before it and what was generated.
+    /// `shown` are the media of all messages, in their order.
     ///
     /// # Errors
     /// [`RenderFailure`] when the folder's template refuses the prompt.
-    fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, RenderFailure>;
+    fn render(&self, prompt: &Prompt, shown: &[Shown]) -> Result<Vec<u32>, RenderFailure>;
 
     /// What generated ids mean. `sureness` holds one entry per id, or nothing when it is not known; a call takes the
     /// least over its ids.

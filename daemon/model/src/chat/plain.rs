@@ -4,6 +4,7 @@ use super::notation::{read_call, signs_of_text, write_call};
 use super::template::RenderFailure;
 use super::vocabulary::Vocabulary;
 use super::{ChatFormat, Markers};
+use crate::soft::Shown;
 use hob_events::{Confidence, Message, Part, Prompt, StopReason, Writing, WrittenCall};
 use std::sync::Arc;
 
@@ -40,7 +41,10 @@ impl Plain {
 }
 
 impl ChatFormat for Plain {
-    fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, RenderFailure> {
+    fn render(&self, prompt: &Prompt, shown: &[Shown]) -> Result<Vec<u32>, RenderFailure> {
+        if !shown.is_empty() {
+            return Err(RenderFailure::NoMedia);
+        }
         let mut ids = self.harmless_ids(&prompt.system);
         let mut open = false;
         for message in &prompt.messages {

@@ -14,6 +14,9 @@ pub enum RenderFailure {
         /// What it said.
         message: String,
     },
+    /// The tokenizer has no tokens for pictures and sounds.
+    #[error("the tokenizer of this model has no tokens for this kind of media: take a model that sees and hears")]
+    NoMedia,
     /// The template leaves out what hob must put in.
     #[error(
         "the model folder's chat_template.jinja shows no {0}: it is no template of Gemma 4, take the published one"

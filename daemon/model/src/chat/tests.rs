@@ -28,7 +28,7 @@ fn response(tool: &str, value: Value) -> Part {
 }
 
 fn render(format: &dyn ChatFormat, offer: Offer, messages: Vec<Message>) -> Vec<u32> {
-    format.render(&prompt(offer, messages)).unwrap()
+    format.render(&prompt(offer, messages), &[]).unwrap()
 }
 
 const ON: &str = "<|tool_call>call:turn_on{device:<|\"|>big lamp<|\"|>}<tool_call|><|tool_response>";

@@ -7,6 +7,7 @@ use crate::interrupt::Interrupt;
 use crate::language_model::{LanguageModel, Progress};
 use crate::memo::{Identity, Memo, MemoSettings};
 use crate::sampler::Sampling;
+use crate::soft::Library;
 use crate::toy::{NO_NUMBERS, SURE, ToyDecoder};
 use hob_events::{
     Allowed, ConversationId, Device, DeviceKind, Effects, GenerateFailure, GenerateOrder, Generated, Inventory,

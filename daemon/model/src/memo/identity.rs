@@ -53,6 +53,7 @@ impl Identity {
             session,
             memo: _,
             prefixes: _,
+            media: _,
         } = settings;
         let mut identity = Self { facts: Vec::new() };
         identity.fact("hob", env!("CARGO_PKG_VERSION"));

@@ -8,6 +8,7 @@
 mod file;
 
 use crate::decoder::{Decoder, ForwardFailure, Slot};
+use crate::soft::is_soft;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -112,7 +113,11 @@ impl Prefixes {
     }
 
     /// Keeps what a slot begins with, unless it is there already.
+    ///
+    /// What stands from the first medium on stays out: its ids mean nothing to another process.
     pub(crate) fn keep(&mut self, decoder: &dyn Decoder, slot: Slot, tokens: &[u32]) {
+        let words = tokens.iter().take_while(|id| !is_soft(**id)).count();
+        let tokens = tokens.get(..words).unwrap_or_default();
         let known = self.kept.iter().any(|kept| kept.tokens.starts_with(tokens));
         if known || tokens.len() < LEAST_GAIN || self.settings.files == 0 {
             return;

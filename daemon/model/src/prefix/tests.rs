@@ -47,6 +47,15 @@ fn a_beginning_outlives_the_process_and_serves_as_far_as_it_is_shared() {
 }
 
 #[test]
+fn what_stands_behind_a_picture_is_not_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let house = beginning(1, 300);
+    let seen = [&house[..], &[crate::soft::FIRST_SOFT, crate::soft::FIRST_SOFT + 1], &beginning(2, 90)].concat();
+    keep(&mut Prefixes::open(settings(&folder), MODEL), &seen);
+    assert_eq!(restored(&mut Prefixes::open(settings(&folder), MODEL), &seen), 300);
+}
+
+#[test]
 fn a_file_that_spares_little_is_left_where_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let mut prefixes = Prefixes::open(settings(&folder), MODEL);

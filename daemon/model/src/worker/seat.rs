@@ -26,6 +26,8 @@ enum Job {
     Warm(Box<Prompt>, Interrupt),
     Forget(Vec<TurnId>),
     Swap(Planner),
+    /// The model has something to give back that it has not used for a while.
+    Rest,
     Unload,
     Stop,
 }
@@ -58,9 +60,13 @@ impl Shared {
     }
 
     fn work(&self, mut seat: Seat) {
-        let mut panics = 0;
+        let (mut panics, mut idle_from) = (0, Instant::now());
         loop {
-            let broken = match self.next_job(&seat) {
+            let rest = |model: &mut Box<dyn LanguageModel>| guarded(|| model.rest(Instant::now())).unwrap_or_default();
+            let rest_at = seat.model.as_mut().and_then(rest);
+            let job = self.next_job(&seat, idle_from, rest_at);
+            let rested = matches!(job, Job::Rest);
+            let broken = match job {
                 Job::Generate(waiting) => self.serve(&mut seat, *waiting),
                 Job::Warm(prompt, interrupt) => self.warm(&mut seat, &prompt, &interrupt),
                 Job::Forget(turns) => seat
@@ -77,8 +83,12 @@ impl Shared {
                     self.lock().standing = Standing::Unloaded;
                     None
                 }
+                Job::Rest => None,
                 Job::Stop => return,
             };
+            if !rested {
+                idle_from = Instant::now();
+            }
             match broken {
                 None => panics = 0,
                 Some(reason) => {
@@ -93,8 +103,8 @@ impl Shared {
         }
     }
 
-    fn next_job(&self, seat: &Seat) -> Job {
-        let idle_from = Instant::now();
+    /// Waits for something to do: until the model wants to rest at `rest_at`, or was idle for too long since `idle_from`.
+    fn next_job(&self, seat: &Seat, idle_from: Instant, rest_at: Option<Instant>) -> Job {
         let mut state = self.lock();
         loop {
             if state.closing {
@@ -127,8 +137,15 @@ impl Shared {
                 state.running = Some(Running { order: None, interrupt: interrupt.clone(), deadline: None });
                 return Job::Warm(Box::new(prompt), interrupt);
             }
-            state = match seat.unload_after.map(|after| after.saturating_sub(idle_from.elapsed())) {
-                Some(Duration::ZERO) => return Job::Unload,
+            let unload_in = seat.unload_after.map(|after| after.saturating_sub(idle_from.elapsed()));
+            let rest_in = rest_at.map(|at| at.saturating_duration_since(Instant::now()));
+            if unload_in == Some(Duration::ZERO) {
+                return Job::Unload;
+            }
+            if rest_in == Some(Duration::ZERO) {
+                return Job::Rest;
+            }
+            state = match unload_in.into_iter().chain(rest_in).min() {
                 Some(left) => self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
                 None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
             };

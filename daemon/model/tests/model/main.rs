@@ -6,6 +6,7 @@ mod folder;
 mod gemma;
 #[cfg(test)]
 mod golden;
+mod media;
 #[cfg(test)]
 mod published;
 

@@ -25,7 +25,7 @@ impl Bench {
     /// As after a restart: all that is left is the folder.
     fn model(&self, parts: Parts<ToyDecoder>) -> Gemma {
         let settings = MemoSettings { folder: self.folder.path().join("memo"), entries: 9, bytes: 10_000 };
-        Gemma::assemble(parts, Memo::open(settings, &Identity::of_nothing()))
+        Gemma::assemble(parts, Memo::open(settings, &Identity::of_nothing()), Arc::new(Library::none()))
     }
 
     /// Generates, and says whether the decoder ran for it.

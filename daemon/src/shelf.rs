@@ -1,0 +1,221 @@
+//! The thread that owns the shelf of media: what comes in over the doors lies on disk before a command that names it is
+//! written down.
+//!
+//! Bytes come in pieces over the control socket, or whole in a command's payload. The driver hands both over and waits
+//! for neither.
+
+use crate::driver::{Accepting, Told};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hob_doors::Reply;
+use hob_events::{Medium, MediumDraft};
+use hob_state::{Shelf, ShelveError, Store, Upload};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::Sender;
+
+/// Jobs that may wait for the disk.
+const QUEUE: usize = 64;
+
+/// Media that may come in side by side.
+const UPLOADS: usize = 8;
+
+/// A medium of which nothing comes for so long is given up.
+const UPLOAD_IDLE: Duration = Duration::from_secs(60);
+
+/// Why a command's media are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeMediaError {
+    /// It was never handed over, or made room since.
+    #[error("the medium {0} is not here: hand it over again")]
+    Missing(hob_events::MediumId),
+    /// The payload's text is no Base64.
+    #[error("the data of a medium is no Base64: {0}")]
+    NotBase64(#[from] base64::DecodeError),
+    /// The shelf takes it not.
+    #[error(transparent)]
+    Shelve(#[from] ShelveError),
+    /// The shelf does not know what it has to keep.
+    #[error("what media are needed cannot be read: {0}")]
+    State(#[from] hob_state::ReadStateError),
+}
+
+impl TakeMediaError {
+    /// For programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "gone",
+            Self::NotBase64(_) => "malformed",
+            Self::Shelve(ShelveError::TooLarge { .. }) => "oversize",
+            Self::Shelve(ShelveError::Empty) => "invalid",
+            Self::Shelve(ShelveError::Full { .. }) => "busy",
+            Self::Shelve(ShelveError::Disk { .. }) | Self::State(_) => "state",
+        }
+    }
+}
+
+/// Something for the shelf to do.
+#[derive(Debug)]
+pub enum ShelfJob {
+    /// A medium begins to come in.
+    Begin {
+        /// Whose it is: only this user may go on with it.
+        uid: u32,
+        /// Told its number.
+        replies: Sender<Reply>,
+    },
+    /// More of it.
+    Piece {
+        /// Who sends it.
+        uid: u32,
+        /// Its number.
+        upload: u64,
+        /// Base64.
+        data: String,
+        /// Told when there may be more.
+        replies: Sender<Reply>,
+    },
+    /// It is whole.
+    Finish {
+        /// Who says so.
+        uid: u32,
+        /// Its number.
+        upload: u64,
+        /// Told its id.
+        replies: Sender<Reply>,
+    },
+    /// A command brings media.
+    Take {
+        /// What its payload says.
+        media: Vec<MediumDraft>,
+        /// It goes on with them.
+        accepting: Box<Accepting>,
+    },
+}
+
+/// Speaks to the shelf's thread. It ends when the last of these is gone.
+#[derive(Debug, Clone)]
+pub struct ShelfHandle {
+    jobs: SyncSender<ShelfJob>,
+}
+
+impl ShelfHandle {
+    /// Starts the thread. What it finds out about commands it tells through `back`.
+    ///
+    /// # Errors
+    /// What the system says when it gives no thread.
+    pub fn start(shelf: Shelf, store: Store, back: Sender<Told>) -> std::io::Result<Self> {
+        let (jobs, waiting) = sync_channel(QUEUE);
+        let thread = Librarian { shelf, store, uploads: BTreeMap::new(), begun: 0 };
+        std::thread::Builder::new().name("hob-shelf".to_owned()).spawn(move || thread.work(&waiting, &back))?;
+        Ok(Self { jobs })
+    }
+
+    /// Hands a job over.
+    ///
+    /// # Errors
+    /// The job, when too many wait.
+    pub fn submit(&self, job: ShelfJob) -> Result<(), Box<ShelfJob>> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => Box::new(job),
+        })
+    }
+}
+
+/// A medium that is coming in.
+struct Coming {
+    uid: u32,
+    upload: Upload,
+    last: Instant,
+}
+
+struct Librarian {
+    shelf: Shelf,
+    store: Store,
+    uploads: BTreeMap<u64, Coming>,
+    begun: u64,
+}
+
+impl Librarian {
+    fn work(mut self, jobs: &Receiver<ShelfJob>, back: &Sender<Told>) {
+        while let Ok(job) = jobs.recv() {
+            self.uploads.retain(|_, coming| coming.last.elapsed() < UPLOAD_IDLE);
+            match job {
+                ShelfJob::Begin { uid, replies } => answer(&replies, self.begin(uid)),
+                ShelfJob::Piece { uid, upload, data, replies } => answer(&replies, self.piece(uid, upload, &data)),
+                ShelfJob::Finish { uid, upload, replies } => answer(&replies, self.finish(uid, upload)),
+                ShelfJob::Take { media, mut accepting } => {
+                    let taken = self.take(media).map(|media| accepting.command.media = media);
+                    if back.blocking_send(Told::Shelved(accepting, taken)).is_err() {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, uid: u32) -> Result<Reply, Reply> {
+        if self.uploads.len() >= UPLOADS {
+            return Err(Reply::error("busy", format!("{UPLOADS} media are coming in already: try again later")));
+        }
+        let upload = self.shelf.begin().map_err(|error| refused(&error.into()))?;
+        self.begun += 1;
+        self.uploads.insert(self.begun, Coming { uid, upload, last: Instant::now() });
+        Ok(Reply::Data { value: json!({ "upload": self.begun }) })
+    }
+
+    fn piece(&mut self, uid: u32, number: u64, data: &str) -> Result<Reply, Reply> {
+        let mut coming = self.coming(uid, number)?;
+        let bytes = STANDARD.decode(data).map_err(|error| refused(&error.into()))?;
+        self.shelf.append(&mut coming.upload, &bytes).map_err(|error| refused(&error.into()))?;
+        coming.last = Instant::now();
+        self.uploads.insert(number, coming);
+        Ok(Reply::Done)
+    }
+
+    fn finish(&mut self, uid: u32, number: u64) -> Result<Reply, Reply> {
+        let coming = self.coming(uid, number)?;
+        let needed = self.store.needed_media().map_err(|error| refused(&error.into()))?;
+        let id = self.shelf.finish(coming.upload, &needed).map_err(|error| refused(&error.into()))?;
+        Ok(Reply::Data { value: json!({ "id": id }) })
+    }
+
+    /// Takes out what comes in under a number. After an error it is given up.
+    fn coming(&mut self, uid: u32, number: u64) -> Result<Coming, Reply> {
+        let unknown = || Reply::error("gone", "there is no such upload: begin again");
+        if self.uploads.get(&number).is_none_or(|coming| coming.uid != uid) {
+            return Err(unknown());
+        }
+        self.uploads.remove(&number).ok_or_else(unknown)
+    }
+
+    fn take(&mut self, media: Vec<MediumDraft>) -> Result<Vec<Medium>, TakeMediaError> {
+        let mut taken = Vec::with_capacity(media.len());
+        let mut needed = self.store.needed_media()?;
+        for medium in media {
+            let medium = match medium {
+                MediumDraft::Named(medium) => medium,
+                MediumDraft::Picture(data) => Medium::Image { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? },
+                MediumDraft::Sound(data) => Medium::Audio { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? },
+            };
+            if let Some(missing) = medium.ids().find(|id| !self.shelf.touch(*id)) {
+                return Err(TakeMediaError::Missing(missing));
+            }
+            needed.extend(medium.ids());
+            taken.push(medium);
+        }
+        Ok(taken)
+    }
+}
+
+fn answer(replies: &Sender<Reply>, result: Result<Reply, Reply>) {
+    let (Ok(reply) | Err(reply)) = result;
+    replies.try_send(reply).ok();
+}
+
+fn refused(error: &TakeMediaError) -> Reply {
+    Reply::error(error.code(), error)
+}
