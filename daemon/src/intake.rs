@@ -232,7 +232,7 @@ impl Driver {
         let update = StatusUpdate { id: command.id.clone(), status: Status::Accepted, question: None, number: None };
         self.tell_status(&update, &command.source);
         tracing::info!(command = %command.id, from = source_word(&command.source), "accepted");
-        self.tell_agent(Input::Happened(Event { at: command.received, kind: EventKind::Command(command) }))
+        self.tell_agent(Input::Happened(Event { at: command.received, kind: EventKind::Command(Box::new(command)) }))
     }
 
     fn not_accepted(

@@ -25,12 +25,18 @@ const UPLOADS: usize = 8;
 /// A medium of which nothing comes for so long is given up.
 const UPLOAD_IDLE: Duration = Duration::from_secs(60);
 
-/// Why a command's media are not there.
+/// Why media are not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeMediaError {
     /// It was never handed over, or made room since.
     #[error("the medium {0} is not here: hand it over again")]
     Missing(hob_events::MediumId),
+    /// It never began, was given up, or is someone else's.
+    #[error("there is no such upload: begin again")]
+    NoUpload,
+    /// Too many come in.
+    #[error("{UPLOADS} media are coming in already: try again later")]
+    TooMany,
     /// The payload's text is no Base64.
     #[error("the data of a medium is no Base64: {0}")]
     NotBase64(#[from] base64::DecodeError),
@@ -47,11 +53,11 @@ impl TakeMediaError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Missing(_) => "gone",
+            Self::Missing(_) | Self::NoUpload => "gone",
             Self::NotBase64(_) => "malformed",
             Self::Shelve(ShelveError::TooLarge { .. }) => "oversize",
             Self::Shelve(ShelveError::Empty) => "invalid",
-            Self::Shelve(ShelveError::Full { .. }) => "busy",
+            Self::Shelve(ShelveError::Full { .. }) | Self::TooMany => "busy",
             Self::Shelve(ShelveError::Disk { .. }) | Self::State(_) => "state",
         }
     }
@@ -157,39 +163,38 @@ impl Librarian {
         }
     }
 
-    fn begin(&mut self, uid: u32) -> Result<Reply, Reply> {
+    fn begin(&mut self, uid: u32) -> Result<Reply, TakeMediaError> {
         if self.uploads.len() >= UPLOADS {
-            return Err(Reply::error("busy", format!("{UPLOADS} media are coming in already: try again later")));
+            return Err(TakeMediaError::TooMany);
         }
-        let upload = self.shelf.begin().map_err(|error| refused(&error.into()))?;
+        let upload = self.shelf.begin()?;
         self.begun += 1;
         self.uploads.insert(self.begun, Coming { uid, upload, last: Instant::now() });
         Ok(Reply::Data { value: json!({ "upload": self.begun }) })
     }
 
-    fn piece(&mut self, uid: u32, number: u64, data: &str) -> Result<Reply, Reply> {
+    fn piece(&mut self, uid: u32, number: u64, data: &str) -> Result<Reply, TakeMediaError> {
         let mut coming = self.coming(uid, number)?;
-        let bytes = STANDARD.decode(data).map_err(|error| refused(&error.into()))?;
-        self.shelf.append(&mut coming.upload, &bytes).map_err(|error| refused(&error.into()))?;
+        let bytes = STANDARD.decode(data)?;
+        self.shelf.append(&mut coming.upload, &bytes)?;
         coming.last = Instant::now();
         self.uploads.insert(number, coming);
         Ok(Reply::Done)
     }
 
-    fn finish(&mut self, uid: u32, number: u64) -> Result<Reply, Reply> {
+    fn finish(&mut self, uid: u32, number: u64) -> Result<Reply, TakeMediaError> {
         let coming = self.coming(uid, number)?;
-        let needed = self.store.needed_media().map_err(|error| refused(&error.into()))?;
-        let id = self.shelf.finish(coming.upload, &needed).map_err(|error| refused(&error.into()))?;
+        let needed = self.store.needed_media()?;
+        let id = self.shelf.finish(coming.upload, &needed)?;
         Ok(Reply::Data { value: json!({ "id": id }) })
     }
 
     /// Takes out what comes in under a number. After an error it is given up.
-    fn coming(&mut self, uid: u32, number: u64) -> Result<Coming, Reply> {
-        let unknown = || Reply::error("gone", "there is no such upload: begin again");
+    fn coming(&mut self, uid: u32, number: u64) -> Result<Coming, TakeMediaError> {
         if self.uploads.get(&number).is_none_or(|coming| coming.uid != uid) {
-            return Err(unknown());
+            return Err(TakeMediaError::NoUpload);
         }
-        self.uploads.remove(&number).ok_or_else(unknown)
+        self.uploads.remove(&number).ok_or(TakeMediaError::NoUpload)
     }
 
     fn take(&mut self, media: Vec<MediumDraft>) -> Result<Vec<Medium>, TakeMediaError> {
@@ -211,11 +216,7 @@ impl Librarian {
     }
 }
 
-fn answer(replies: &Sender<Reply>, result: Result<Reply, Reply>) {
-    let (Ok(reply) | Err(reply)) = result;
+fn answer(replies: &Sender<Reply>, result: Result<Reply, TakeMediaError>) {
+    let reply = result.unwrap_or_else(|error| Reply::error(error.code(), &error));
     replies.try_send(reply).ok();
-}
-
-fn refused(error: &TakeMediaError) -> Reply {
-    Reply::error(error.code(), error)
 }

@@ -153,7 +153,7 @@ impl Agent {
         let Step { at, input } = step;
         match input {
             Input::Happened(event) => match event.kind {
-                EventKind::Command(command) => self.backlog.push_back(command),
+                EventKind::Command(command) => self.backlog.push_back(*command),
                 EventKind::Message { topic, payload, retained } => {
                     self.message(at, &topic, &payload, retained, &mut out);
                 }

@@ -18,7 +18,7 @@ pub struct Event {
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// A command was accepted: it is in the inbox.
-    Command(Command),
+    Command(Box<Command>),
     /// A message came on a topic that a rule listens to.
     Message {
         /// The topic.

@@ -162,9 +162,12 @@ impl Decoder for OrtDecoder {
         let (logits, caches) = interrupt.during(
             move || from_elsewhere.stop(),
             || {
-                let overlaid = Overlaid::new(tokens, senses.as_ref(), &stop).map_err(|error| match error {
-                    EncodeError::Stopped => failed(RunError::Stopped),
-                    error => ForwardFailure::Medium(told(&error)),
+                let overlaid = Overlaid::new(tokens, senses.as_ref(), &stop).map_err(|error| {
+                    if matches!(error, EncodeError::Stopped) {
+                        failed(RunError::Stopped)
+                    } else {
+                        ForwardFailure::Medium(told(&error))
+                    }
                 })?;
                 self.run(slot, &overlaid, keep, &stop).map_err(failed)
             },

@@ -1,11 +1,16 @@
 //! `hob ask`: one command, followed to its end.
 
+mod convert;
+mod enclosed;
+
 use super::{Invocation, on_terminal, says_yes};
 use crate::exit::Exit;
+use crate::settings::Settings;
 use crate::start;
 use anyhow::{Context, bail};
+use enclosed::Files;
 use hob_doors::{CallDoorError, DoorClient, DoorRequest, Peer, Reply, Request};
-use hob_events::{CommandResult, Status, StatusUpdate};
+use hob_events::{CommandId, CommandResult, Status, StatusUpdate};
 use serde_json::json;
 use std::io::Write;
 use std::time::Duration;
@@ -20,7 +25,7 @@ const REPLIES: usize = 256;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  hob ask \"lights off here\" --area kitchen\n  hob ask --yes \"unlock the front door\""
+    after_help = "Examples:\n  hob ask \"lights off here\" --area kitchen\n  hob ask --yes \"unlock the front door\"\n  hob ask --image meter.jpg \"what does the meter say?\"\n  hob ask --audio memo.wav --video yard.mp4 \"who came, and when?\"\n\nCtrl-C takes the command back; a second one leaves at once."
 )]
 pub(super) struct Ask {
     /// What to do, or what to say.
@@ -41,6 +46,8 @@ pub(super) struct Ask {
     /// Answer questions with no.
     #[arg(long)]
     no: bool,
+    #[command(flatten)]
+    files: Files,
 }
 
 /// A way to a hob that decides: a running one, or one of our own.
@@ -71,16 +78,16 @@ impl Line {
 pub(super) async fn ask(invocation: &Invocation, ask: Ask) -> anyhow::Result<Exit> {
     let settings = invocation.settings()?;
     match DoorClient::connect(&settings.doors.socket).await {
-        Ok(client) => follow(invocation, &ask, &mut Line::Daemon(Box::new(client))).await,
-        Err(CallDoorError::Nobody { .. }) => alone(invocation, &ask, settings).await,
+        Ok(client) => follow(invocation, &ask, &settings, &mut Line::Daemon(Box::new(client))).await,
+        Err(CallDoorError::Nobody { .. }) => Box::pin(alone(invocation, &ask, settings)).await,
         Err(error) => Err(error.into()),
     }
 }
 
 /// One turn without a daemon: the same stages, asked from inside.
-async fn alone(invocation: &Invocation, ask: &Ask, settings: crate::settings::Settings) -> anyhow::Result<Exit> {
+async fn alone(invocation: &Invocation, ask: &Ask, settings: Settings) -> anyhow::Result<Exit> {
     let progress = Progress::begin("loading the model");
-    let mut built = start::build(settings).await?;
+    let mut built = start::build(settings.clone()).await?;
     // Nothing is accepted before: what cannot be worked on would be begun by the next hob.
     built.model_opened().await?;
     let (requests, door) = mpsc::channel(1);
@@ -102,7 +109,7 @@ async fn alone(invocation: &Invocation, ask: &Ask, settings: crate::settings::Se
         }
         drop(progress);
         let mut line = Line::Alone { requests, replies_in, replies };
-        let exit = follow(invocation, ask, &mut line).await;
+        let exit = follow(invocation, ask, &settings, &mut line).await;
         stop.cancel();
         exit
     };
@@ -111,7 +118,8 @@ async fn alone(invocation: &Invocation, ask: &Ask, settings: crate::settings::Se
     exit
 }
 
-async fn follow(invocation: &Invocation, ask: &Ask, line: &mut Line) -> anyhow::Result<Exit> {
+async fn follow(invocation: &Invocation, ask: &Ask, settings: &Settings, line: &mut Line) -> anyhow::Result<Exit> {
+    let media = ask.files.hand_over(line, &settings.media.ffmpeg).await?;
     let mut command = json!({ "text": ask.words.join(" ") });
     for (key, value) in [("conversation", &ask.conversation), ("area", &ask.area)] {
         if let Some(value) = value {
@@ -119,11 +127,28 @@ async fn follow(invocation: &Invocation, ask: &Ask, line: &mut Line) -> anyhow::
         }
     }
     command["dry_run"] = json!(ask.dry_run);
+    if !media.is_empty() {
+        command["media"] = json!(media);
+    }
     line.send(Request::Command { command }).await?;
     let mut streamed = String::new();
+    let (mut under_way, mut taken_back) = (None::<CommandId>, false);
     loop {
-        match line.next().await? {
-            Reply::Accepted { .. } | Reply::Done | Reply::Data { .. } | Reply::Progress { .. } => {}
+        let reply = tokio::select! {
+            reply = line.next() => reply?,
+            interrupted = tokio::signal::ctrl_c(), if under_way.is_some() => {
+                interrupted?;
+                match under_way.clone().filter(|_| !taken_back) {
+                    Some(id) => line.send(Request::Cancel { id }).await?,
+                    None => return Ok(Exit::NotDone),
+                }
+                taken_back = true;
+                continue;
+            }
+        };
+        match reply {
+            Reply::Accepted { id } => under_way = Some(id),
+            Reply::Done | Reply::Data { .. } | Reply::Progress { .. } => {}
             Reply::Text { delta, .. } => {
                 if on_terminal() && !invocation.json {
                     write!(std::io::stdout().lock(), "{delta}")?;

@@ -88,7 +88,7 @@ pub fn in_conversation(id: &str, conversation: &str) -> Command {
 }
 
 pub fn happened(at: u64, command: Command) -> Step {
-    let event = Event { at: UnixMs(at), kind: EventKind::Command(command) };
+    let event = Event { at: UnixMs(at), kind: EventKind::Command(Box::new(command)) };
     Step { at: UnixMs(at), input: Input::Happened(event) }
 }
 

@@ -15,17 +15,11 @@ use std::sync::Arc;
 const LEAST_NEW: usize = 25;
 
 /// A sound as far as it was heard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Hearing {
     stream: MelStream,
     /// The rows that nothing heard later can change.
     settled: Option<Features>,
-}
-
-impl Default for Hearing {
-    fn default() -> Self {
-        Self { stream: MelStream::new(), settled: None }
-    }
 }
 
 impl Hearing {

@@ -6,7 +6,6 @@ mod folder;
 mod gemma;
 #[cfg(test)]
 mod golden;
-mod media;
 #[cfg(test)]
 mod published;
 

@@ -1,0 +1,129 @@
+//! Files that go with a command: read, converted where they must be, and handed over in pieces.
+
+use super::Line;
+use super::convert::Ffmpeg;
+use anyhow::{Context, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hob_doors::{Reply, Request};
+use hob_events::{Frame, Medium, MediumId};
+use hob_model::media::{image, sound};
+use std::path::{Path, PathBuf};
+
+/// Bytes of a piece: with Base64 and the rest of its line well under what a line may have.
+const PIECE: usize = 512 * 1024;
+
+/// Files on the command line, by what they are.
+#[derive(Debug, Default, clap::Args)]
+pub(super) struct Files {
+    /// A picture to look at; several are seen in their order.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    image: Vec<PathBuf>,
+    /// A sound to listen to; 30 seconds of it are heard.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    audio: Vec<PathBuf>,
+    /// A film to look at, as 32 pictures; needs ffmpeg.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    video: Vec<PathBuf>,
+}
+
+/// What a file became.
+enum Read {
+    Image(Vec<u8>),
+    Audio(Vec<u8>),
+    Video(Vec<(u64, Vec<u8>)>),
+}
+
+impl Files {
+    /// Reads all files, those that hob does not know through `ffmpeg`, and hands them over.
+    pub(super) async fn hand_over(&self, line: &mut Line, ffmpeg: &str) -> anyhow::Result<Vec<Medium>> {
+        let ffmpeg = Ffmpeg { program: ffmpeg };
+        let mut media = Vec::new();
+        for read in self.read(ffmpeg)? {
+            media.push(match read {
+                Read::Image(bytes) => Medium::Image { id: upload(line, &bytes).await? },
+                Read::Audio(bytes) => Medium::Audio { id: upload(line, &bytes).await? },
+                Read::Video(pictures) => {
+                    let mut frames = Vec::with_capacity(pictures.len());
+                    for (at_ms, bytes) in pictures {
+                        frames.push(Frame { at_ms, id: upload(line, &bytes).await? });
+                    }
+                    Medium::Video { frames }
+                }
+            });
+        }
+        Ok(media)
+    }
+
+    fn read(&self, ffmpeg: Ffmpeg<'_>) -> anyhow::Result<Vec<Read>> {
+        let images = self.image.iter().map(|path| picture(path, ffmpeg).map(Read::Image));
+        let sounds = self.audio.iter().map(|path| spoken(path, ffmpeg).map(Read::Audio));
+        let films = self.video.iter().map(|path| {
+            let frames = ffmpeg.film(path)?;
+            let ms = |at: std::time::Duration| u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
+            Ok(Read::Video(frames.into_iter().map(|(at, bytes)| (ms(at), bytes)).collect()))
+        });
+        images.chain(sounds).chain(films).collect()
+    }
+}
+
+fn bytes_of(path: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A picture as hob reads it, whole.
+fn picture(path: &Path, ffmpeg: Ffmpeg<'_>) -> anyhow::Result<Vec<u8>> {
+    let bytes = bytes_of(path)?;
+    let known = [&b"\x89PNG"[..], &b"\xFF\xD8\xFF"[..]].iter().any(|magic| bytes.starts_with(magic));
+    let webp = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WEBP");
+    let bytes = if known || webp { bytes } else { ffmpeg.picture(path)? };
+    image::decode(&bytes).with_context(|| format!("{} cannot be shown", path.display()))?;
+    Ok(bytes)
+}
+
+/// A sound as hob reads it.
+fn spoken(path: &Path, ffmpeg: Ffmpeg<'_>) -> anyhow::Result<Vec<u8>> {
+    let bytes = bytes_of(path)?;
+    let known = bytes.starts_with(b"RIFF") && bytes.get(8..12) == Some(b"WAVE");
+    // WAV is a wrapper too: what is in it may be something that only ffmpeg knows.
+    let bytes = if known && sound::decode_wav(&bytes).is_ok() { bytes } else { ffmpeg.sound(path)? };
+    let sound = sound::decode_wav(&bytes).with_context(|| format!("{} cannot be heard", path.display()))?;
+    if !sound.lost().is_zero() {
+        tracing::warn!(file = %path.display(), lost = ?sound.lost(), "only the first 30 seconds are heard");
+    }
+    Ok(bytes)
+}
+
+async fn upload(line: &mut Line, bytes: &[u8]) -> anyhow::Result<MediumId> {
+    let begun = data(line, Request::Upload).await?;
+    let upload = begun["upload"].as_u64().context("hob began no upload")?;
+    for piece in bytes.chunks(PIECE) {
+        line.send(Request::Piece { upload, data: STANDARD.encode(piece) }).await?;
+        match line.next().await? {
+            Reply::Done => {}
+            Reply::Error { code, message } => bail!("{message} [{code}]"),
+            other @ (Reply::Accepted { .. }
+            | Reply::Status(_)
+            | Reply::Text { .. }
+            | Reply::Final { .. }
+            | Reply::Progress { .. }
+            | Reply::Data { .. }) => bail!("hob answered an upload with {other:?}"),
+        }
+    }
+    let whole = data(line, Request::Uploaded { upload }).await?;
+    Ok(whole["id"].as_str().context("hob gave no id")?.parse()?)
+}
+
+async fn data(line: &mut Line, request: Request) -> anyhow::Result<serde_json::Value> {
+    line.send(request).await?;
+    match line.next().await? {
+        Reply::Data { value } => Ok(value),
+        Reply::Error { code, message } => bail!("{message} [{code}]"),
+        other @ (Reply::Accepted { .. }
+        | Reply::Status(_)
+        | Reply::Text { .. }
+        | Reply::Final { .. }
+        | Reply::Progress { .. }
+        | Reply::Done) => bail!("hob answered an upload with {other:?}"),
+    }
+}
