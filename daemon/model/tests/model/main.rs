@@ -7,6 +7,8 @@ mod gemma;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod published;
 
 use hob_onnx::Runtime;
