@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run test test-kill test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size provider-openvino install uninstall
+.PHONY: help setup build plugins demo run test test-kill test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-17s %s\n", $$1, $$2 }'
@@ -94,6 +94,12 @@ bench-model: ## measure true shapes of Gemma 4 beside llama.cpp: speed, first to
 	scripts/model-true-size.sh $(if $(findstring e4b,$(OPTIONS)),e4b e4b-block128 e4b.gguf,e2b e2b-block128 e2b-2bit e2b.gguf e2b-tq2_0.gguf e2b-q2_k.gguf)
 	cargo build --quiet --locked --release -p e2e --bin bench-model
 	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/release/bench-model $(OPTIONS)
+
+show-true-size: ## open, ask and change models of true size, and show what each stage takes in memory
+	@$(SETUP) rust packages onnxruntime
+	scripts/model-true-size.sh e2b e2b-2bit
+	cargo build --quiet --locked -p hob
+	scripts/show-true-size.sh
 
 # FOLDERS="e2b e2b-block128" names others; the head of the script lists them.
 model-true-size: ## make a folder as large as the published E2B, with random weights, into target/true-size (3 GB)

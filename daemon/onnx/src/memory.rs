@@ -3,13 +3,14 @@
 use std::path::Path;
 
 /// Bytes that are free for this process: what the machine can give without swapping, held down by the limits of its
-/// control group (`MemoryMax=` in a unit, a container's `--memory`). `None` where the system does not tell.
+/// control group of either version (`MemoryMax=` in a unit, a container's `--memory`). `None` where the system does not tell.
 #[must_use]
 pub fn usable_memory() -> Option<u64> {
     let machine = available(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-    let group = room(Path::new("/sys/fs/cgroup"), &groups);
-    Some(machine.min(group.unwrap_or(machine)))
+    let root = Path::new("/sys/fs/cgroup");
+    let limits = [room(root, &groups), room_of_version_1(&root.join("memory"), &groups)];
+    Some(limits.into_iter().flatten().fold(machine, u64::min))
 }
 
 /// `MemAvailable` of `/proc/meminfo`, in bytes.
@@ -40,6 +41,23 @@ fn room(root: &Path, groups: &str) -> Option<u64> {
     Path::new(own).ancestors().filter_map(|folder| left(&root.join(folder))).min()
 }
 
+/// The same of version 1, whose groups for memory stand in a tree of their own: `N:memory:/path`.
+fn room_of_version_1(root: &Path, groups: &str) -> Option<u64> {
+    let own = groups.lines().find_map(|line| line.split_once(":memory:/")).map(|(_, own)| own)?;
+    let number = |folder: &Path, file: &str| -> Option<u64> {
+        std::fs::read_to_string(folder.join(file)).ok()?.trim().parse().ok()
+    };
+    let left = |folder: &Path| {
+        let limit = number(folder, "memory.limit_in_bytes")?;
+        let stat = std::fs::read_to_string(folder.join("memory.stat")).unwrap_or_default();
+        let of = |name: &str| stat.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+        let files = of("total_cache ").unwrap_or(0).saturating_sub(of("total_shmem ").unwrap_or(0));
+        Some(limit.saturating_sub(number(folder, "memory.usage_in_bytes")?.saturating_sub(files)))
+    };
+    // A group without a limit says so with a number that no machine has.
+    Path::new(own).ancestors().filter_map(|folder| left(&root.join(folder))).min()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -64,6 +82,23 @@ mod tests {
         std::fs::write(service.join("memory.stat"), "file 100\nshmem 60\n").unwrap();
         assert_eq!(room(root.path(), groups), Some(90), "held back above, and what lies in memory stays");
         assert_eq!(room(root.path(), "0::/\n"), None);
+    }
+
+    #[test]
+    fn a_limit_of_version_1_counts_as_well() {
+        let root = tempfile::tempdir().unwrap();
+        let group = root.path().join("docker/hob");
+        std::fs::create_dir_all(&group).unwrap();
+        let write = |folder: &Path, limit: &str| {
+            std::fs::write(folder.join("memory.limit_in_bytes"), limit).unwrap();
+            std::fs::write(folder.join("memory.usage_in_bytes"), "900\n").unwrap();
+            std::fs::write(folder.join("memory.stat"), "cache 1\ntotal_cache 300\ntotal_shmem 100\n").unwrap();
+        };
+        write(&root.path().join("docker"), "9223372036854771712\n");
+        write(&group, "1000\n");
+        let groups = "4:memory:/docker/hob\n0::/\n";
+        assert_eq!(room_of_version_1(root.path(), groups), Some(300));
+        assert_eq!(room_of_version_1(root.path(), "0::/\n"), None);
     }
 
     #[test]
