@@ -72,7 +72,7 @@ impl StandIn {
 }
 
 /// The logits after a prompt that is run in pieces into an empty slot.
-fn prefill(decoder: &mut OrtDecoder, prompt: &[u32], pieces: usize) -> anyhow::Result<Vec<f32>> {
+pub(crate) fn prefill(decoder: &mut OrtDecoder, prompt: &[u32], pieces: usize) -> anyhow::Result<Vec<f32>> {
     decoder.truncate(Slot(0), 0)?;
     let mut row = Vec::new();
     for piece in prompt.chunks(pieces) {
@@ -81,11 +81,11 @@ fn prefill(decoder: &mut OrtDecoder, prompt: &[u32], pieces: usize) -> anyhow::R
     Ok(row)
 }
 
-fn last_row(decoder: &mut OrtDecoder, tokens: &[u32]) -> anyhow::Result<Vec<f32>> {
+pub(crate) fn last_row(decoder: &mut OrtDecoder, tokens: &[u32]) -> anyhow::Result<Vec<f32>> {
     let logits = decoder.forward(Slot(0), tokens, Keep::Last(1), &Interrupt::default())?;
     Ok(logits.rows().next_back().context("no logits came back")?.to_vec())
 }
 
-fn likeliest(row: &[f32]) -> u32 {
+pub(crate) fn likeliest(row: &[f32]) -> u32 {
     (0_u32..).zip(row).max_by(|one, other| one.1.total_cmp(other.1)).map_or(0, |(token, _)| token)
 }

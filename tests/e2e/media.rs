@@ -1,0 +1,48 @@
+//! Pictures on their way through the house: handed over by the command line or in a command's payload, kept by name, and
+//! told of when the model cannot see.
+//!
+//! With the shipped model, which cannot; what one sees that can is held by the tests of the model.
+
+use anyhow::{Context, ensure};
+use e2e::{House, Places, Request, World};
+use hob_events::Status;
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+fn picture() -> String {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/media/odd.png").to_string_lossy().into_owned()
+}
+
+fn kept(world: &World) -> anyhow::Result<Vec<Vec<u8>>> {
+    let folder = world.hob.path("state").join("media");
+    let files = std::fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+    files.map(|file| Ok(std::fs::read(file?.path())?)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_is_kept_by_name_and_a_model_without_eyes_says_so() -> anyhow::Result<()> {
+    let world = World::with_hob(&House::example()?, Places::pocket()?).await?;
+    let asked = tokio::task::block_in_place(|| world.hob.cli(&["ask", "--json", "--image", &picture(), "what is this?"]))?;
+    let result: Value = serde_json::from_slice(&asked.stdout).with_context(|| format!("{asked:?}"))?;
+    assert_eq!((&result["status"], &result["error"]["code"]), (&json!("failed"), &json!("medium")), "{result}");
+    let message = result["error"]["message"].as_str().context("a message")?;
+    ensure!(message.contains("takes in no pictures") && message.contains("vision_encoder"), "{message}");
+    assert_eq!(kept(&world)?, [std::fs::read(picture())?]);
+
+    let nowhere = tokio::task::block_in_place(|| world.hob.cli(&["ask", "--image", "/nowhere.png", "what is this?"]))?;
+    let error = String::from_utf8_lossy(&nowhere.stderr);
+    ensure!(!nowhere.status.success() && error.contains("/nowhere.png"), "{error}");
+
+    // A small picture in the payload itself: "MTIz" is "123".
+    let media = json!([{"kind": "image", "data": "MTIz"}]);
+    let enclosed = json!({"id": "enclosed", "text": "and this?", "media": media});
+    let result = world.client.ask(&Request::json("enclosed", enclosed)).await?;
+    ensure!(result.status == Status::Failed && result.error.as_ref().is_some_and(|e| e.code == "medium"), "{result:?}");
+    ensure!(kept(&world)?.contains(&b"123".to_vec()));
+
+    let unknown = json!([{"kind": "image", "id": "0".repeat(64)}]);
+    let gone = json!({"id": "gone", "text": "and this?", "media": unknown});
+    let result = world.client.ask(&Request::json("gone", gone)).await?;
+    ensure!(result.error.as_ref().is_some_and(|error| error.code == "gone"), "{result:?}");
+    Ok(())
+}
