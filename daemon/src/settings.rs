@@ -6,6 +6,7 @@
 use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Rules};
 use hob_events::{CommandLimits, NodeName};
+use hob_model::Activations;
 use hob_model_store::HubAddress;
 use hob_onnx::{Provider, Wanted};
 use serde::Deserialize;
@@ -113,6 +114,10 @@ pub struct Model {
     pub queue: usize,
     /// Whether a model that would not fit into memory is refused before it is opened.
     pub check_memory: bool,
+    /// Whether the decoder is rewritten for speed before it is opened.
+    pub prepare: bool,
+    /// How precise activations are where the decoder leaves it open: `int8` or `published`.
+    pub activations: Activations,
     /// Answers kept, so that the very same prompt is not decoded again; 0 keeps none.
     pub memo_entries: usize,
     /// Beginnings of prompts kept on disk with their keys and values, for the next start; 0 keeps none.
@@ -120,7 +125,7 @@ pub struct Model {
     /// Whether the weights are kept in `cache` as the processor wants them, so that they are pages of a file instead of
     /// memory of hob's own. That takes about twice the room of the weights.
     pub pack_weights: bool,
-    /// Where answers, beginnings and packed weights are kept; may be emptied at any time.
+    /// Where answers, beginnings, rewritten graphs and packed weights are kept; may be emptied at any time.
     pub cache: PathBuf,
     /// How the next token is chosen.
     pub sampling: Sampling,
@@ -147,6 +152,8 @@ impl Default for Model {
             unload_after_minutes: 0,
             queue: 8,
             check_memory: true,
+            prepare: true,
+            activations: Activations::default(),
             memo_entries: 2048,
             prefix_files: 4,
             pack_weights: true,

@@ -17,8 +17,8 @@ use hob_doors::{BindDoorError, Door, DoorRequest, DoorSettings};
 use hob_events::Offer;
 use hob_model::media::image::{ImageBudget, UnknownBudget};
 use hob_model::{
-    Description, MediaSettings, MemoSettings, ModelSettings, ModelWorker, OpenModelError, PrefixSettings, Report,
-    Sampling, StartWorkerError, UnknownVariant, WorkerSettings,
+    Description, MediaSettings, MemoSettings, ModelSettings, ModelWorker, OpenModelError, PrefixSettings,
+    PrepareSettings, Report, Sampling, StartWorkerError, UnknownVariant, WorkerSettings,
 };
 use hob_mqtt::{MqttClient, MqttEvent, MqttSettings, StartMqttError, Topics};
 use hob_onnx::{OpenLibraryError, PackedSettings, Providers, SessionSettings};
@@ -559,6 +559,7 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Start
             image_tokens: ImageBudget::try_from(settings.media.image_tokens)?,
             encoder_idle: Duration::from_secs(settings.media.encoder_idle_s),
         }),
+        prepare: model.prepare.then(|| prepare_settings(settings)),
         ..ModelSettings::new(model.folder.clone())
     })
 }
@@ -567,6 +568,12 @@ fn worker_settings(settings: &Settings) -> WorkerSettings {
     let minutes = u64::from(settings.model.unload_after_minutes);
     let unload_after = (minutes > 0).then(|| Duration::from_secs(60 * minutes));
     WorkerSettings { queue: settings.model.queue, unload_after }
+}
+
+/// How a decoder is rewritten, and where that is kept.
+pub(crate) fn prepare_settings(settings: &Settings) -> PrepareSettings {
+    let model = &settings.model;
+    PrepareSettings { folder: model.cache.join("graphs"), activations: model.activations }
 }
 
 /// How the model's graphs are run.

@@ -22,7 +22,8 @@ fn kept(world: &World) -> anyhow::Result<Vec<Vec<u8>>> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_is_kept_by_name_and_a_model_without_eyes_says_so() -> anyhow::Result<()> {
     let world = World::with_hob(&House::example()?, Places::pocket()?).await?;
-    let asked = tokio::task::block_in_place(|| world.hob.cli(&["ask", "--json", "--image", &picture(), "what is this?"]))?;
+    let asked =
+        tokio::task::block_in_place(|| world.hob.cli(&["ask", "--json", "--image", &picture(), "what is this?"]))?;
     let result: Value = serde_json::from_slice(&asked.stdout).with_context(|| format!("{asked:?}"))?;
     assert_eq!((&result["status"], &result["error"]["code"]), (&json!("failed"), &json!("medium")), "{result}");
     let message = result["error"]["message"].as_str().context("a message")?;

@@ -2,7 +2,7 @@
 //!
 //! `python -m pocket standins` makes random miniatures of both in two graph forms, one of them the published one, and in
 //! every variant; with each lies what Transformers writes with the same weights. Every one is opened as the daemon opens a
-//! model, and led along those tokens: prompt in one piece, in small pieces, token by token. A token that differs, logits
+//! model, as published and prepared, and led along those tokens: prompt in one piece, in small pieces, token by token. A token that differs, logits
 //! that are too far off, or a stand-in that is not there, are failures. Then each is shown pictures of all budgets, sounds,
 //! films and all of them at once: what its encoders make of them, and what it writes then, is held to the same.
 
@@ -51,19 +51,23 @@ fn main() -> anyhow::Result<()> {
     }
     let runtime = Runtime::find(None)?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "| stand-in | form | variant | prompts | tokens equal | largest difference of a logit |")?;
-    writeln!(out, "|---|---|---|---|---|---|")?;
+    writeln!(out, "| stand-in | form | variant | graph | prompts | tokens equal | largest difference of a logit |")?;
+    writeln!(out, "|---|---|---|---|---|---|---|")?;
     let (mut different, mut off) = (0, Vec::new());
     for model in MODELS {
         for (form, variants) in FORMS {
-            for variant in variants {
+            for (variant, prepared) in variants.iter().flat_map(|variant| [(variant, false), (variant, true)]) {
                 let path = folder.join(model).join(form);
-                let named = || format!("{model}, {form}, {variant}");
-                let agreement = StandIn::open(&runtime, &path, *variant)
+                let graph = if prepared { "prepared" } else { "as published" };
+                let named = || format!("{model}, {form}, {variant}, {graph}");
+                let agreement = StandIn::open(&runtime, &path, *variant, prepared)
                     .and_then(|mut stand_in| stand_in.agreement(&mut std::io::stderr()))
                     .with_context(named)?;
                 let Agreement { prompts, tokens, equal, gap } = agreement;
-                writeln!(out, "| {model} | {form} | {variant} | {prompts} | {equal} of {tokens} | {gap:.1e} |")?;
+                writeln!(
+                    out,
+                    "| {model} | {form} | {variant} | {graph} | {prompts} | {equal} of {tokens} | {gap:.1e} |"
+                )?;
                 different += tokens - equal;
                 if gap > allowed(*variant) {
                     off.push(named());

@@ -2,8 +2,8 @@
 
 use crate::golden::{self, Case};
 use anyhow::{Context, ensure};
-use hob_model::{Decoder, Interrupt, Keep, ModelFolder, Needs, OrtDecoder, Slot, Variant};
-use hob_onnx::{Runtime, SessionSettings};
+use hob_model::{Decoder, Interrupt, Keep, ModelFolder, Needs, OrtDecoder, Prepared, Slot, Variant};
+use hob_onnx::{Pass, Runtime, SessionSettings};
 use std::io::Write;
 use std::path::Path;
 
@@ -32,9 +32,13 @@ pub(crate) struct Agreement {
 }
 
 impl StandIn {
-    /// Opens both graphs and the goldens.
-    pub(crate) fn open(runtime: &Runtime, path: &Path, variant: Variant) -> anyhow::Result<Self> {
-        let folder = ModelFolder::open(path, Some(variant)).context("run make model-standins")?;
+    /// Opens both graphs and the goldens; the decoder as published, or rewritten with activations left as they are.
+    pub(crate) fn open(runtime: &Runtime, path: &Path, variant: Variant, prepared: bool) -> anyhow::Result<Self> {
+        let mut folder = ModelFolder::open(path, Some(variant)).context("run make model-standins")?;
+        if prepared {
+            let exact = Pass::ALL.into_iter().filter(|pass| *pass != Pass::Accuracy).collect();
+            folder.prepared = Some(Prepared::make(&folder.decoder, &exact)?);
+        }
         let needs = Needs::read(&folder)?;
         ensure!(needs.tables_on_disk(), "the embedding tables are not recognised");
         let suffix = folder.embed.file_stem().and_then(|name| name.to_str()).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::layout::Layout;
+use crate::prepared::Prepared;
 use hob_onnx::{Graph, Lookup};
 use serde::Serialize;
 use std::fmt;
@@ -9,8 +10,9 @@ use std::fmt;
 /// What the rest of the process takes: the library's code, tokenizer, grammar, plugins, state.
 const REST_OF_HOB: u64 = 128 << 20;
 
-/// An unfused layer holds the scores of a chunk against the whole context, and with them a mask and their softmax.
-const SCORES_AT_ONCE: u64 = 3;
+/// An unfused layer holds the scores of a chunk against the whole context, and with them a mask and their softmax; an
+/// attention operator holds the scores alone.
+const SCORES_AT_ONCE: [u64; 2] = [3, 1];
 
 /// Heads of Gemma 4 E2B and E4B, for a `config.json` that does not tell.
 const USUAL_HEADS: usize = 8;
@@ -32,7 +34,7 @@ pub struct Extent {
 pub struct Budget {
     /// The decoder's weights, and the embedding tables where they cannot be left on disk.
     pub weights: u64,
-    /// The KV cache when every slot is full, and once more the slot that grows.
+    /// The KV cache when every slot is full, and once more the slot that grows where it is not grown in place.
     pub kv: u64,
     /// What a run of one chunk holds at a full context.
     pub work: u64,
@@ -95,6 +97,7 @@ pub struct Needs {
     tables: u64,
     heads: usize,
     tables_on_disk: bool,
+    in_place: bool,
 }
 
 impl Needs {
@@ -103,14 +106,15 @@ impl Needs {
     /// # Errors
     /// [`OpenModelError`] for a graph that cannot be read or has another layout.
     pub fn read(folder: &ModelFolder) -> Result<Self, OpenModelError> {
-        let (embed, decoder) = (Graph::read(&folder.embed)?, Graph::read(&folder.decoder)?);
+        let (embed, decoder) = (Graph::read(&folder.embed)?, folder.decoder_graph()?);
         let layout = Layout::read(&embed.signature(), &decoder.signature())?;
         let tables_on_disk = Lookup::recognise(&folder.embed).is_ok();
         embed.check_weights()?;
         decoder.check_weights()?;
         let (weights, tables) = (decoder.bytes_in_memory(), embed.bytes_in_memory());
         let heads = folder.config.heads().unwrap_or(USUAL_HEADS);
-        Ok(Self { layout, weights, tables, heads, tables_on_disk })
+        let in_place = folder.prepared.as_ref().is_some_and(Prepared::in_place);
+        Ok(Self { layout, weights, tables, heads, tables_on_disk, in_place })
     }
 
     /// What the graphs say about themselves.
@@ -137,10 +141,12 @@ impl Needs {
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
         let (context, chunk) = (count(extent.context_tokens), count(extent.chunk_tokens.min(extent.context_tokens)));
         let slot = context.saturating_mul(count(self.layout.bytes_per_token()));
-        let scores = chunk.saturating_mul(context).saturating_mul(count(self.heads).saturating_mul(4 * SCORES_AT_ONCE));
+        let [unfused, fused] = SCORES_AT_ONCE;
+        let at_once = if self.in_place { fused } else { unfused };
+        let scores = chunk.saturating_mul(context).saturating_mul(count(self.heads).saturating_mul(4 * at_once));
         Budget {
             weights: self.weights.saturating_add(if self.tables_on_disk { 0 } else { self.tables }),
-            kv: slot.saturating_mul(count(extent.slots.max(1)).saturating_add(1)),
+            kv: slot.saturating_mul(count(extent.slots.max(1)).saturating_add(u64::from(!self.in_place))),
             work: scores,
             rest: REST_OF_HOB,
         }

@@ -115,7 +115,7 @@ pub trait Decoder: Send {
     /// Fills a slot with `len` tokens that were saved by a decoder of the same model.
     ///
     /// # Errors
-    /// What the reader says; the slot then holds what it held before.
+    /// What the reader says; the slot then holds what it held before, or nothing.
     fn load(&mut self, slot: Slot, len: usize, from: &mut dyn Read) -> io::Result<()>;
 
     /// Makes `to` a copy of the first `len` tokens of `from`.

@@ -8,7 +8,8 @@
 
 use crate::budget::{Budget, Size};
 use crate::config::{GenerationConfig, ModelConfig};
-use hob_onnx::{OpenSessionError, ReadGraphError, WeightsError};
+use crate::prepared::Prepared;
+use hob_onnx::{Graph, OpenSessionError, ReadGraphError, WeightsError};
 use serde::de::DeserializeOwned;
 use std::fmt;
 use std::io;
@@ -172,6 +173,8 @@ pub struct ModelFolder {
     pub vision: Option<PathBuf>,
     /// Sound to rows, where the model has ears.
     pub audio: Option<PathBuf>,
+    /// The decoder as it was rewritten, to be run in place of the published one.
+    pub prepared: Option<Prepared>,
 }
 
 impl ModelFolder {
@@ -195,6 +198,7 @@ impl ModelFolder {
             decoder: graph(path, DECODER, variant),
             vision: optional(VISION),
             audio: optional(AUDIO),
+            prepared: None,
             path: path.to_owned(),
         })
     }
@@ -203,6 +207,17 @@ impl ModelFolder {
     #[must_use]
     pub(crate) fn expected(&self, name: &str) -> PathBuf {
         graph(&self.path, name, self.variant)
+    }
+
+    /// The decoder that is run, read without loading it.
+    ///
+    /// # Errors
+    /// [`ReadGraphError`] for a file that is no graph.
+    pub(crate) fn decoder_graph(&self) -> Result<Graph, ReadGraphError> {
+        match &self.prepared {
+            Some(prepared) => Graph::read_prepared(&self.decoder, prepared.graph()),
+            None => Graph::read(&self.decoder),
+        }
     }
 
     /// `tokenizer.json`.

@@ -15,6 +15,7 @@ use crate::memo::{Identity, Key, Memo, MemoSettings};
 use crate::ort_decoder::OrtDecoder;
 use crate::pace::Pace;
 use crate::prefix::{PrefixSettings, Prefixes};
+use crate::prepared::{Origin, PrepareError, PrepareSettings, Prepared};
 use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
 use crate::soft::{Library, MediaSettings};
@@ -55,6 +56,8 @@ pub struct ModelSettings {
     pub prefixes: Option<PrefixSettings>,
     /// Where pictures and sounds lie; `None` for a model that is shown none.
     pub media: Option<MediaSettings>,
+    /// How the decoder is rewritten for speed and where that is kept; `None` runs it as published.
+    pub prepare: Option<PrepareSettings>,
 }
 
 impl ModelSettings {
@@ -76,6 +79,33 @@ impl ModelSettings {
             memo: None,
             prefixes: None,
             media: None,
+            prepare: None,
+        }
+    }
+
+    /// Prepares the decoder of a folder as these settings want it. One that cannot be is run as published, with a warning.
+    pub fn prepare(&self, runtime: &Runtime, folder: &mut ModelFolder) {
+        let Some(settings) = &self.prepare else { return };
+        if self.session.providers.beside_cpu().next().is_some() {
+            tracing::info!("the decoder runs as published: rewritten graphs are for the processor alone");
+            return;
+        }
+        let begun = Instant::now();
+        let prepared = Prepared::check_library(runtime).and_then(|()| Prepared::open(folder, settings));
+        let prepared = prepared.or_else(|error| match error {
+            PrepareError::Unwritable { .. } => {
+                tracing::warn!(%error, "the prepared graph is not kept, and is made at each start");
+                Prepared::look(folder, settings).map(|prepared| (prepared, Origin::Made))
+            }
+            PrepareError::Draft(_) | PrepareError::Unreadable { .. } | PrepareError::Library(_) => Err(error),
+        });
+        match prepared {
+            Ok((prepared, origin)) => {
+                let (took, in_place) = (begun.elapsed(), prepared.in_place());
+                tracing::info!(?origin, ?took, in_place, "the decoder is prepared");
+                folder.prepared = Some(prepared);
+            }
+            Err(error) => tracing::warn!(%error, "the decoder is run as published"),
         }
     }
 }
@@ -126,7 +156,9 @@ impl Gemma {
     /// # Errors
     /// [`OpenModelError`], each naming the file and what to do about it.
     pub fn open(runtime: &Runtime, settings: &ModelSettings) -> Result<Self, OpenModelError> {
-        let folder = ModelFolder::open(&settings.folder, settings.variant)?;
+        let mut folder = ModelFolder::open(&settings.folder, settings.variant)?;
+        settings.prepare(runtime, &mut folder);
+        let folder = folder;
         let unfit = |reason: String| OpenModelError::Format { folder: folder.path.clone(), reason };
         let vocabulary = Vocabulary::open(&folder.tokenizer()).map_err(|error| unfit(error.to_string()))?;
         let vocabulary = Arc::new(vocabulary);

@@ -2,7 +2,7 @@
 //!
 //! Names, number types, ranks and widths are read from the graphs. `embed_tokens` turns ids into rows, and whatever else
 //! it gives (`per_layer_inputs`) is handed on to the decoder under its own name. `past_key_values.N` of a run is
-//! `present.N` of the run before.
+//! `present.N` of the run before: in the very same memory where the graph was prepared for it.
 
 use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 use crate::embed::Embed;
@@ -11,6 +11,8 @@ use crate::folder::{ModelFolder, OpenModelError};
 use crate::front::told;
 use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
+use crate::prepared::Prepared;
+use crate::slot::Filled;
 use hob_onnx::{RunError, Runtime, Session, SessionSettings, Share, Stop, Tensor, TensorError};
 use std::io::{self, Read, Write};
 use std::time::Duration;
@@ -30,25 +32,6 @@ pub struct OrtDecoder {
     senses: Option<Senses>,
 }
 
-/// What one slot holds. The caches stand in the order of [`Layout::caches`].
-#[derive(Debug)]
-struct Filled {
-    caches: Vec<Tensor>,
-    len: usize,
-}
-
-impl Filled {
-    fn empty(caches: &[Cache]) -> Result<Self, TensorError> {
-        let empty = |cache: &Cache| Tensor::zeros(cache.element, &[1, cache.heads, 0, cache.width]);
-        Ok(Self { caches: caches.iter().map(empty).collect::<Result<_, _>>()?, len: 0 })
-    }
-
-    fn front(&self, len: usize) -> Result<Self, TensorError> {
-        let front = |cache: &Tensor| cache.front(TOKEN_AXIS, len);
-        Ok(Self { caches: self.caches.iter().map(front).collect::<Result<_, _>>()?, len })
-    }
-}
-
 impl OrtDecoder {
     /// Opens both graphs of a folder, with `slots` empty caches of at most `context` tokens each.
     ///
@@ -62,9 +45,17 @@ impl OrtDecoder {
         context: usize,
     ) -> Result<Self, OpenModelError> {
         let embed = Embed::open(runtime, &folder.embed, settings)?;
-        let decoder = Session::open(runtime, &folder.decoder, settings)?;
+        let decoder = match &folder.prepared {
+            Some(prepared) => Session::open_prepared(runtime, &folder.decoder, prepared.graph(), settings)?,
+            None => Session::open(runtime, &folder.decoder, settings)?,
+        };
         let layout = Layout::read(embed.signature(), decoder.signature())?;
-        let slots = (0..slots.max(1)).map(|_| Filled::empty(&layout.caches)).collect::<Result<_, _>>();
+        let in_place = folder.prepared.as_ref().is_some_and(Prepared::in_place);
+        let empty = || match in_place {
+            true => Filled::in_place(&decoder, &layout, context),
+            false => Filled::grown(&layout.caches).map_err(RunError::from),
+        };
+        let slots = (0..slots.max(1)).map(|_| empty()).collect::<Result<_, _>>();
         let slots = slots.map_err(|error| OpenModelError::Settings(error.to_string()))?;
         Ok(Self { embed, decoder, layout, slots, context, senses: None })
     }
@@ -86,37 +77,26 @@ impl OrtDecoder {
         &self.layout
     }
 
-    fn slot_mut(&mut self, slot: Slot) -> Result<&mut Filled, ForwardFailure> {
-        self.slots.get_mut(slot.0).ok_or_else(|| ForwardFailure::Failed(format!("there is no slot {}", slot.0)))
-    }
-
-    /// Runs both graphs. Returns the rows of logits and the grown caches.
-    fn run(
-        &mut self,
-        slot: Slot,
-        tokens: &Overlaid<'_>,
-        keep: Keep,
-        stop: &Stop,
-    ) -> Result<(Logits, Vec<Tensor>), RunError> {
-        let none = Filled { caches: Vec::new(), len: 0 };
-        let filled = self.slots.get(slot.0).unwrap_or(&none);
+    /// Runs both graphs. Returns the wanted rows of logits.
+    fn run(&mut self, slot: Slot, tokens: &Overlaid<'_>, keep: Keep, stop: &Stop) -> Result<Logits, RunError> {
         let mut rows = self.embed.rows(&self.layout.ids, tokens.ids(), stop)?;
         if let Some(embeddings) = self.layout.embeddings().and_then(|place| rows.get_mut(place)) {
             tokens.overlay(embeddings)?;
         }
-        let inputs = Inputs::new(filled.len, tokens.ids().len(), keep)?;
-
+        let none = || RunError::Failed(format!("there is no slot {}", slot.0));
+        let filled = self.slots.get_mut(slot.0).ok_or_else(none)?;
+        let (before, new) = (filled.len(), tokens.ids().len());
+        let inputs = Inputs::new(before, new, keep)?;
         let mut feeds: Vec<(&str, &Tensor)> = self.layout.handed_on(&rows);
         feeds.extend(self.layout.counted(&inputs));
-        feeds.extend(self.layout.caches.iter().map(|cache| cache.past.as_str()).zip(&filled.caches));
-        let outputs = self.decoder.run(&feeds, stop)?;
-
-        let mut outputs: Vec<Option<Tensor>> = outputs.into_iter().map(Some).collect();
-        let mut taken = |place: usize| outputs.get_mut(place).and_then(Option::take);
-        let logits = taken(self.layout.logits).ok_or_else(|| RunError::NoOutput("logits".to_owned()))?;
-        let grown = |cache: &Cache| taken(cache.present).ok_or_else(|| RunError::NoOutput(cache.past.clone()));
-        let caches = self.layout.caches.iter().map(grown).collect::<Result<_, _>>()?;
-        Ok((Logits::new(logits.last_rows(keep.rows())?, self.layout.vocabulary), caches))
+        let logits = filled.run(&mut self.decoder, &self.layout, &feeds, new, stop)?;
+        match logits.last_rows(keep.rows()) {
+            Ok(rows) => Ok(Logits::new(rows, self.layout.vocabulary)),
+            Err(error) => {
+                filled.truncate(before)?;
+                Err(error.into())
+            }
+        }
     }
 }
 
@@ -134,7 +114,7 @@ impl Decoder for OrtDecoder {
     }
 
     fn len(&self, slot: Slot) -> usize {
-        self.slots.get(slot.0).map_or(0, |filled| filled.len)
+        self.slots.get(slot.0).map_or(0, Filled::len)
     }
 
     fn forward(
@@ -159,7 +139,7 @@ impl Decoder for OrtDecoder {
         let stop = self.decoder.stop_handle().map_err(failed)?;
         let from_elsewhere = stop.clone();
         let senses = self.senses.clone();
-        let (logits, caches) = interrupt.during(
+        interrupt.during(
             move || from_elsewhere.stop(),
             || {
                 let overlaid = Overlaid::new(tokens, senses.as_ref(), &stop).map_err(|error| {
@@ -171,44 +151,45 @@ impl Decoder for OrtDecoder {
                 })?;
                 self.run(slot, &overlaid, keep, &stop).map_err(failed)
             },
-        )?;
-        let filled = self.slot_mut(slot)?;
-        filled.caches = caches;
-        filled.len += tokens.len();
-        Ok(logits)
+        )
     }
 
     fn truncate(&mut self, slot: Slot, len: usize) -> Result<(), ForwardFailure> {
-        if len < self.len(slot) { self.fork(slot, slot, len) } else { Ok(()) }
+        let caches = &self.layout.caches;
+        let Some(filled) = self.slots.get_mut(slot.0) else { return Ok(()) };
+        filled.truncate(len).or_else(|error| emptied(filled, caches, error))
     }
 
     fn save(&self, slot: Slot, len: usize, to: &mut dyn Write) -> io::Result<()> {
-        let caches = self.slots.get(slot.0).map_or(&[][..], |filled| &filled.caches);
-        caches.iter().try_for_each(|cache| cache.write_front(TOKEN_AXIS, len, to))
+        self.slots.get(slot.0).map_or(Ok(()), |filled| filled.save(len, to))
     }
 
     fn load(&mut self, slot: Slot, len: usize, from: &mut dyn Read) -> io::Result<()> {
         if len > self.context {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "more tokens than a slot holds"));
         }
-        let mut read = |cache: &Cache| Tensor::read_from(cache.element, &[1, cache.heads, len, cache.width], from);
-        let caches = self.layout.caches.iter().map(&mut read).collect::<io::Result<_>>()?;
-        let place = self.slots.get_mut(slot.0).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-        *place = Filled { caches, len };
-        Ok(())
+        let filled = self.slots.get_mut(slot.0).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        filled.load(&self.layout.caches, len, from)
     }
 
     fn fork(&mut self, from: Slot, to: Slot, len: usize) -> Result<(), ForwardFailure> {
-        let failed = |error: TensorError| ForwardFailure::Failed(error.to_string());
-        let empty = Filled::empty(&self.layout.caches).map_err(failed)?;
-        let copy = self.slots.get(from.0).map_or(Ok(empty), |filled| filled.front(len.min(filled.len)));
-        match copy {
-            Ok(copy) => *self.slot_mut(to)? = copy,
-            Err(error) => {
-                *self.slot_mut(to)? = Filled::empty(&self.layout.caches).map_err(failed)?;
-                return Err(failed(error));
-            }
+        if from == to {
+            return self.truncate(to, len);
         }
-        Ok(())
+        let caches = &self.layout.caches;
+        let none = || ForwardFailure::Failed(format!("there is no slot {}", to.0));
+        if from.0 >= self.slots.len() {
+            let filled = self.slots.get_mut(to.0).ok_or_else(none)?;
+            return filled.clear(caches).map_err(|error| ForwardFailure::Failed(error.to_string()));
+        }
+        let [source, target] = self.slots.get_disjoint_mut([from.0, to.0]).map_err(|_| none())?;
+        target.copy(source, len).or_else(|error| emptied(target, caches, error))
     }
+}
+
+/// A slot without what could not be kept.
+fn emptied(slot: &mut Filled, caches: &[Cache], error: TensorError) -> Result<(), ForwardFailure> {
+    let failed = |error: TensorError| ForwardFailure::Failed(error.to_string());
+    slot.clear(caches).map_err(failed)?;
+    Err(failed(error))
 }

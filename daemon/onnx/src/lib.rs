@@ -5,6 +5,7 @@
 //! a graph is for: token ids, caches and pictures are the callers' business, and those are `hob-model` and `hob-senses`.
 //! No other crate of hob names `ort`.
 
+mod bound;
 mod cpus;
 mod graph;
 mod heat;
@@ -14,12 +15,14 @@ mod lookup;
 mod memory;
 mod packed;
 mod port;
+mod prepare;
 mod provider;
 mod session;
 mod settings;
 mod stop;
 mod tensor;
 
+pub use bound::{Bound, Place};
 pub use cpus::{Cpus, Crew, CrewReason, cpu_features};
 pub use graph::{Graph, Node, NumberKind, ReadGraphError, Weights, WeightsError};
 pub use heat::{Heat, hottest};
@@ -29,6 +32,7 @@ pub use lookup::{Lookup, OpenLookupError};
 pub use memory::usable_memory;
 pub use packed::{Origin, PackedSettings, Packing, find_packed};
 pub use port::{Dim, Port, Signature};
+pub use prepare::{DraftError, Outcome, Pass, REWRITING, Rewritten, grows_in_place, rewrite};
 pub use provider::{
     Attached, DeviceKind, Difference, Found, LoadPluginError, ParseWantedError, Provider, ReadProfileError, Share,
     Standing, TOLERANCE, Trial, TrialError, UnknownProvider, Wanted, find_plugin, try_provider,

@@ -116,12 +116,12 @@ pub enum RunError {
 /// One graph, loaded and ready to run. `run` takes `&mut self`: one run at a time.
 #[derive(Debug)]
 pub struct Session {
-    session: ort::session::Session,
+    pub(crate) session: ort::session::Session,
     signature: Signature,
     attached: Vec<Attached>,
     shares: Vec<Share>,
     profile: Option<ProfileFolder>,
-    running: Duration,
+    pub(crate) running: Duration,
     packing: Option<Packing>,
 }
 
@@ -302,20 +302,18 @@ impl Session {
         let began = Instant::now();
         let outcome = self.session.run_with_options::<_, 0>(inputs, &*stop.options);
         self.running += began.elapsed();
-        let outputs = outcome.map_err(|error| {
-            // ONNX Runtime has no code of its own for it.
-            if error.message().contains("terminate flag") {
-                RunError::Stopped
-            } else {
-                RunError::Failed(error.to_string())
-            }
-        })?;
+        let outputs = outcome.map_err(|error| failed(&error))?;
         let tensor = |(name, value): (&str, ort::value::DynValue)| match value.downcast() {
             Ok(value) => Ok(Tensor { value }),
             Err(_) => Err(RunError::NoOutput(name.to_owned())),
         };
         outputs.into_iter().map(tensor).collect()
     }
+}
+
+/// Why a run failed. ONNX Runtime has no code of its own for one that was stopped.
+pub(crate) fn failed(error: &ort::Error) -> RunError {
+    if error.message().contains("terminate flag") { RunError::Stopped } else { RunError::Failed(error.to_string()) }
 }
 
 /// Gives the session its providers. One that cannot be had is left out where that is allowed, and said so.

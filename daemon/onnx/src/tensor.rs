@@ -287,6 +287,62 @@ impl Tensor {
         Ok(tensor)
     }
 
+    /// Reads what [`Tensor::write_front`] wrote into the first `length` entries along `axis`; the others stay.
+    ///
+    /// # Errors
+    /// What the reader says, and then some entries are overwritten; [`io::ErrorKind::InvalidInput`] when it holds no
+    /// floating point numbers or is shorter.
+    pub fn read_front(&mut self, axis: usize, length: usize, from: &mut dyn Read) -> io::Result<()> {
+        let unfit = |error: TensorError| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+        let (block, kept) = self.blocks(axis, length).map_err(unfit)?;
+        if kept == 0 {
+            return Ok(());
+        }
+        let other = self.unfit("floating point numbers");
+        let other = |_| unfit(other);
+        if self.element() == Element::F16 {
+            let (_, data) = self.value.try_extract_tensor_mut::<half::f16>().map_err(other)?;
+            return fronts(data, block, kept).try_for_each(|front| read_numbers(from, front, half::f16::from_le_bytes));
+        }
+        let (_, data) = self.value.try_extract_tensor_mut::<f32>().map_err(other)?;
+        fronts(data, block, kept).try_for_each(|front| read_numbers(from, front, f32::from_le_bytes))
+    }
+
+    /// Copies the first `length` entries along `axis` from another tensor, which may be longer or shorter along it.
+    ///
+    /// # Errors
+    /// [`TensorError::Unfit`] when one of both holds no floating point numbers, or is shorter than that.
+    pub fn copy_front(&mut self, from: &Self, axis: usize, length: usize) -> Result<(), TensorError> {
+        let ((block, kept), (from_block, from_kept)) = (self.blocks(axis, length)?, from.blocks(axis, length)?);
+        if kept == 0 {
+            return Ok(());
+        }
+        if kept != from_kept || self.element() != from.element() {
+            return Err(from.unfit("numbers of the same kind"));
+        }
+        let other = self.unfit("floating point numbers");
+        if self.element() == Element::F16 {
+            let (_, source) = from.value.try_extract_tensor::<half::f16>().map_err(|_| from.unfit("f16"))?;
+            let (_, target) = self.value.try_extract_tensor_mut::<half::f16>().map_err(|_| other)?;
+            copy_fronts(fronts(target, block, kept), source.chunks_exact(from_block));
+        } else {
+            let (_, source) = from.value.try_extract_tensor::<f32>().map_err(|_| from.unfit("f32"))?;
+            let (_, target) = self.value.try_extract_tensor_mut::<f32>().map_err(|_| other)?;
+            copy_fronts(fronts(target, block, kept), source.chunks_exact(from_block));
+        }
+        Ok(())
+    }
+
+    /// How many numbers stand together under one entry of the axes before `axis`, and how many of them belong to its
+    /// first `length` entries.
+    fn blocks(&self, axis: usize, length: usize) -> Result<(usize, usize), TensorError> {
+        let shape = self.shape();
+        let whole = shape.get(axis).copied().filter(|whole| length <= *whole);
+        let whole = whole.ok_or_else(|| self.unfit("a longer tensor"))?;
+        let inner: usize = shape.iter().skip(axis + 1).product();
+        Ok((whole * inner, length * inner))
+    }
+
     fn unfit(&self, wanted: &'static str) -> TensorError {
         TensorError::Unfit { found: self.element(), shape: self.shape(), wanted }
     }
@@ -323,6 +379,17 @@ fn read_numbers<T, const N: usize>(
         }
     }
     Ok(())
+}
+
+/// The first `kept` of every `block` numbers.
+fn fronts<T>(numbers: &mut [T], block: usize, kept: usize) -> impl Iterator<Item = &mut [T]> {
+    numbers.chunks_exact_mut(block).map(move |block| block.split_at_mut(kept).0)
+}
+
+fn copy_fronts<'a, T: Copy + 'a>(targets: impl Iterator<Item = &'a mut [T]>, sources: impl Iterator<Item = &'a [T]>) {
+    for (target, source) in targets.zip(sources) {
+        target.copy_from_slice(source.split_at(target.len()).0);
+    }
 }
 
 /// Copies the first `kept` of every `block` numbers.

@@ -1,6 +1,7 @@
 //! `hob model`: models into the store and out of it, and what they are. Run by hand; the daemon fetches nothing.
 
 mod fetch;
+mod prepare;
 mod progress;
 mod swap;
 
@@ -9,8 +10,9 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::start;
 use anyhow::{Context, bail};
-use hob_model::{Budget, Description, Extent, ModelFolder, Needs, Size, describe};
+use hob_model::{Budget, Description, Extent, ModelFolder, Needs, Prepared, Size, describe};
 use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, in_words, verify};
+use hob_onnx::Outcome;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -23,6 +25,7 @@ Examples:
   sudo -u hob hob model fetch gemma-4-e2b      from the hub in the settings; run again, it goes on
   hob model fetch gemma-4-e2b --from http://nas:8080     from a server of your own
   hob model add /media/usb/gemma-4-E2B-it-ONNX --name gemma-4-e2b --variant q4f16
+  hob model prepare                            rewrite the decoder now, and see which rewritings took
   hob model verify                             hold every model of the store to its record
   sudo hob model swap gemma-4-e2b              a running hob changes to it
 
@@ -32,6 +35,8 @@ pub(super) enum Model {
     Info,
     /// Fetch a model, check every file, and put it in the store.
     Fetch(fetch::Fetch),
+    /// Rewrite a model's decoder for speed, into the cache.
+    Prepare(prepare::Prepare),
     /// Copy a folder of the published layout into the store.
     Add {
         /// The folder; it is left as it is.
@@ -71,6 +76,7 @@ pub(super) fn model(invocation: &Invocation, command: Model, runtime: &Runtime) 
     match command {
         Model::Info => info(invocation, &settings),
         Model::Fetch(order) => fetch::fetch(invocation, &settings, &store, &order),
+        Model::Prepare(order) => prepare::prepare(invocation, &settings, &order),
         Model::Add { folder, name, variant } => {
             patience(&format!("copying and hashing {}", folder.display()));
             let record = store.add(&AddOrder { folder, name, variant })?;
@@ -93,6 +99,9 @@ pub(super) fn model(invocation: &Invocation, command: Model, runtime: &Runtime) 
 struct Info {
     #[serde(flatten)]
     model: Description,
+    /// What became of each rewriting of the decoder; none when it is run as published, which `as_published` explains.
+    prepared: Vec<Outcome>,
+    as_published: Option<String>,
     /// As set, and at round contexts up to the model's own.
     memory: Vec<Reckoned>,
     /// Bytes that are free for hob now.
@@ -109,7 +118,20 @@ struct Reckoned {
 fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
     const ROUND_CONTEXTS: [usize; 3] = [4096, 32_768, 131_072];
     let asked = start::model_settings(settings)?;
-    let folder = ModelFolder::open(&asked.folder, asked.variant)?;
+    let mut folder = ModelFolder::open(&asked.folder, asked.variant)?;
+    let as_published = match &asked.prepare {
+        None => Some("`[model] prepare` is off".to_owned()),
+        Some(_) if asked.session.providers.beside_cpu().next().is_some() => {
+            Some("rewritten graphs are for the processor alone".to_owned())
+        }
+        Some(prepare) => match Prepared::look(&folder, prepare) {
+            Ok(prepared) => {
+                folder.prepared = Some(prepared);
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        },
+    };
     let needs = Needs::read(&folder)?;
     let model = describe(&folder)?;
     let most = model.context_tokens.unwrap_or(usize::MAX);
@@ -119,8 +141,13 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
         let budget = needs.budget(Extent { context_tokens, slots: asked.slots, chunk_tokens: asked.chunk_tokens });
         Reckoned { context_tokens, budget, total_bytes: budget.total() }
     };
-    let info =
-        Info { model, memory: contexts.into_iter().map(reckon).collect(), free_bytes: hob_onnx::usable_memory() };
+    let info = Info {
+        model,
+        prepared: folder.prepared.as_ref().map(|prepared| prepared.outcomes().to_vec()).unwrap_or_default(),
+        as_published,
+        memory: contexts.into_iter().map(reckon).collect(),
+        free_bytes: hob_onnx::usable_memory(),
+    };
     let lines = || {
         let model = &info.model;
         let bytes: u64 = model.files.iter().map(|file| file.bytes).sum();
@@ -138,6 +165,11 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
             format!("vision, audio {}, {}", model.vision, model.audio),
             format!("files         {}, {}", model.files.len(), Size(bytes)),
         ];
+        lines.push(match &info.as_published {
+            Some(reason) => format!("decoder       as published: {reason}"),
+            None => "decoder       prepared:".to_owned(),
+        });
+        lines.extend(info.prepared.iter().map(|outcome| format!("  {outcome}")));
         let free = info.free_bytes.map_or("?".to_owned(), |bytes| Size(bytes).to_string());
         lines.push(format!("memory        {free} free; with {} slots it takes about", asked.slots));
         let reckoned = |one: &Reckoned| format!("  {:>7} tokens  {}", one.context_tokens, one.budget);

@@ -54,6 +54,7 @@ impl Identity {
             memo: _,
             prefixes: _,
             media: _,
+            prepare: _,
         } = settings;
         let mut identity = Self { facts: Vec::new() };
         identity.fact("hob", env!("CARGO_PKG_VERSION"));
@@ -73,6 +74,10 @@ impl Identity {
         }
         identity.fact("chunk", &chunk_tokens.to_string());
         identity.fact("variant", folder.variant.name());
+        // What was rewritten may round otherwise, and its caches may lie otherwise.
+        if let Some(prepared) = &folder.prepared {
+            identity.facts.push(("prepared".to_owned(), prepared.digest().to_vec()));
+        }
         for name in ["config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"] {
             identity.file(name, &folder.path.join(name), whole)?;
         }

@@ -9,6 +9,8 @@ mod golden;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
+mod prepared;
+#[cfg(test)]
 mod published;
 
 use hob_onnx::Runtime;

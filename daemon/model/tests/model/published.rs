@@ -1,10 +1,11 @@
 //! The published graph form, on the miniature of Gemma 4 E2B that lies in the repository: `GroupQueryAttention`, rotary
 //! tables, quantized products and tables. `make test-parity` holds larger ones, and the other variants.
 
-use crate::golden::{Case, greedy, read};
+use crate::golden::{Case, exact, greedy, read};
 use crate::{fixture, runtime};
-use hob_model::{Gemma, ModelFolder, ModelSettings, Needs, OrtDecoder, Slot, Variant};
-use hob_onnx::{Element, SessionSettings};
+use hob_model::{Gemma, ModelFolder, ModelSettings, Needs, OrtDecoder, Prepared, Slot, Variant};
+use hob_onnx::{Element, Pass, SessionSettings};
+use std::collections::BTreeSet;
 
 const CONTEXT: usize = 256;
 
@@ -12,23 +13,30 @@ const CONTEXT: usize = 256;
 const VARIANTS: [(Variant, Element, &str, f32); 2] =
     [(Variant::Q4, Element::F32, "golden_q4.json", 1e-3), (Variant::Q4f16, Element::F16, "golden_q4f16.json", 0.03)];
 
-fn folder(variant: Variant) -> ModelFolder {
+pub(crate) fn folder(variant: Variant) -> ModelFolder {
     ModelFolder::open(&fixture("published"), Some(variant)).unwrap()
+}
+
+/// The same with its decoder rewritten.
+pub(crate) fn prepared(variant: Variant, passes: &BTreeSet<Pass>) -> ModelFolder {
+    let folder = folder(variant);
+    ModelFolder { prepared: Some(Prepared::make(&folder.decoder, passes).unwrap()), ..folder }
 }
 
 #[test]
 fn the_published_form_writes_what_transformers_writes_with_the_same_rounded_weights() {
     for (variant, _, golden, near) in VARIANTS {
-        let mut decoder =
-            OrtDecoder::open(&runtime(), &folder(variant), &SessionSettings::default(), 1, CONTEXT).unwrap();
         let cases = read(&fixture("published").join(golden));
         assert!(cases.len() >= 8, "{} prompts", cases.len());
-        for Case { prompt, tokens, first } in cases {
-            for chunk in [CONTEXT, 7, 1] {
-                let (written, row) = greedy(&mut decoder, Slot(0), &prompt, chunk, tokens.len());
-                assert_eq!(written, tokens, "{variant}, in pieces of {chunk}");
-                for (id, logit) in &first {
-                    assert!((row[*id] - logit).abs() < near, "{variant}, token {id}: {} and {logit}", row[*id]);
+        for folder in [folder(variant), prepared(variant, &exact())] {
+            let mut decoder = OrtDecoder::open(&runtime(), &folder, &SessionSettings::default(), 1, CONTEXT).unwrap();
+            for Case { prompt, tokens, first } in &cases {
+                for chunk in [CONTEXT, 7, 1] {
+                    let (written, row) = greedy(&mut decoder, Slot(0), prompt, chunk, tokens.len());
+                    assert_eq!(written, *tokens, "{variant}, in pieces of {chunk}");
+                    for (id, logit) in first {
+                        assert!((row[*id] - logit).abs() < near, "{variant}, token {id}: {} and {logit}", row[*id]);
+                    }
                 }
             }
         }

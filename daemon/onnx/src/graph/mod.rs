@@ -19,9 +19,6 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
-/// The most that a graph may take that is read whole. The largest published one has 0.9 MB, its weights beside it.
-const MAX_BYTES: u64 = 256 << 20;
-
 /// The most operators, constants, settings and names. The largest published graph has some 30,000. A hostile file can
 /// name one in two bytes, and each takes some three hundred in memory.
 const MOST_PARTS: usize = 500_000;
@@ -39,7 +36,10 @@ pub enum ReadGraphError {
         source: io::Error,
     },
     /// Too large to be a graph whose weights lie beside it.
-    #[error("{path} has {bytes} bytes, and hob reads at most {MAX_BYTES}: save its weights in a file beside it")]
+    #[error(
+        "{path} has {bytes} bytes, and hob reads at most {}: save its weights in a file beside it",
+        Graph::MAX_BYTES
+    )]
     TooLarge {
         /// The file.
         path: PathBuf,
@@ -69,6 +69,9 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// The most that a graph may take that is read whole. The largest published one has 0.9 MB, its weights beside it.
+    pub const MAX_BYTES: u64 = 256 << 20;
+
     /// Reads a file. The weights beside it are not touched.
     ///
     /// # Errors
@@ -77,16 +80,21 @@ impl Graph {
         let unreadable = |source| ReadGraphError::Unreadable { path: path.to_owned(), source };
         let file = File::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
-        if bytes > MAX_BYTES {
+        if bytes > Self::MAX_BYTES {
             return Err(ReadGraphError::TooLarge { path: path.to_owned(), bytes });
         }
         let mut content = Vec::new();
-        file.take(MAX_BYTES).read_to_end(&mut content).map_err(unreadable)?;
+        file.take(Self::MAX_BYTES).read_to_end(&mut content).map_err(unreadable)?;
         Self::parse(path, &content)
     }
 
+    /// Its operators, constants, inputs and outputs.
+    pub(crate) fn into_body(self) -> proto::GraphBody {
+        self.body
+    }
+
     /// Reads what stands in the file `path`.
-    fn parse(path: &Path, content: &[u8]) -> Result<Self, ReadGraphError> {
+    pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Self, ReadGraphError> {
         let refused = |reason: String| ReadGraphError::NotAGraph { path: path.to_owned(), reason };
         let parts = proto::count_parts(content).map_err(|error| refused(error.to_string()))?;
         if parts > MOST_PARTS {
@@ -106,6 +114,14 @@ impl Graph {
         let constants = names.map(|(place, constant)| (constant.name.clone(), place)).collect();
         let (ir_version, opsets) = (model.ir_version, model.opsets);
         Ok(Self { path: path.to_owned(), body, ir_version, opsets, makers, constants })
+    }
+
+    /// Reads a graph that was rewritten from the one at `path`; its weights lie beside that one.
+    ///
+    /// # Errors
+    /// [`ReadGraphError`] for bytes that are no graph.
+    pub fn read_prepared(path: &Path, graph: &[u8]) -> Result<Self, ReadGraphError> {
+        Self::parse(path, graph)
     }
 
     /// The file.

@@ -106,7 +106,7 @@ enum Source {
 }
 
 impl Weights {
-    pub(super) fn new(constant: &Constant, graph: &Path) -> Result<Self, WeightsError> {
+    pub(crate) fn new(constant: &Constant, graph: &Path) -> Result<Self, WeightsError> {
         let broken = |reason: String| WeightsError::Broken { name: constant.name.clone(), reason };
         let kind = NumberKind::of(constant.element)
             .ok_or_else(|| broken(format!("its numbers are of the unknown kind {}", constant.element)))?;
@@ -194,6 +194,19 @@ impl Weights {
             NumberKind::I64 => numbers.map(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?))).collect(),
             NumberKind::I32 => numbers.map(|bytes| Some(i32::from_le_bytes(bytes.try_into().ok()?).into())).collect(),
             NumberKind::U8 | NumberKind::Bool => Some(whole.iter().map(|byte| i64::from(*byte)).collect()),
+            NumberKind::F32 | NumberKind::F16 | NumberKind::I8 => None,
+        }
+    }
+
+    /// The whole number at a place, counted row by row; none of other numbers.
+    pub(crate) fn whole_at(&self, place: usize) -> Option<i64> {
+        let width = self.kind.bytes();
+        let mut bytes = [0; 8];
+        self.read(place.checked_mul(width)?, bytes.get_mut(..width)?).ok()?;
+        match self.kind {
+            NumberKind::I64 => Some(i64::from_le_bytes(bytes)),
+            NumberKind::I32 => Some(i32::from_le_bytes(*bytes.first_chunk()?).into()),
+            NumberKind::U8 | NumberKind::Bool => Some(bytes[0].into()),
             NumberKind::F32 | NumberKind::F16 | NumberKind::I8 => None,
         }
     }
