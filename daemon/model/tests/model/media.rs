@@ -197,12 +197,12 @@ fn a_sound_that_arrives_bit_by_bit_is_heard_as_the_whole() {
     let shelf = tempfile::tempdir().unwrap();
     let senses = senses(&shelf, Variant::Q4, 70);
     let stop = Stop::new(&runtime()).unwrap();
-    // Three seconds, twice a tone and once a noise of sorts.
-    let samples: Vec<f32> = (0..48_000_u32)
-        .map(|n| {
-            let noise = f32::from(u8::try_from((n * n / 97 + 31 * n) % 251).unwrap()) / 251.0 - 0.5;
-            if n % 32_000 < 16_000 { (n as f32 * 0.17).sin() * 0.5 } else { noise }
-        })
+    // Three seconds, twice a saw and once a noise of sorts.
+    let saw = |n: u32| n * 331 % 20_000;
+    let noise = |n: u32| (n * n / 97 + 31 * n) % 20_000;
+    let samples: Vec<i16> = (0..48_000_u32)
+        .map(|n| if n % 32_000 < 16_000 { saw(n) } else { noise(n) })
+        .map(|height| i16::try_from(height).unwrap() - 10_000)
         .collect();
     let spoken = wav(&samples);
     let id = put_bytes(shelf.path(), &spoken);
@@ -225,8 +225,8 @@ fn a_sound_that_arrives_bit_by_bit_is_heard_as_the_whole() {
 }
 
 /// 16 kHz, one channel, 16 bits.
-fn wav(samples: &[f32]) -> Vec<u8> {
-    let data: Vec<u8> = samples.iter().flat_map(|sample| ((sample * 32_000.0) as i16).to_le_bytes()).collect();
+fn wav(samples: &[i16]) -> Vec<u8> {
+    let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
     let size = u32::try_from(data.len()).unwrap();
     let mut wav = Vec::new();
     wav.extend(b"RIFF");
