@@ -35,10 +35,13 @@ struct Goals {
     prefill: Target,
     /// The others are the same for all: reached by everyone, or only reported.
     held: bool,
+    /// Run as published, and measured once: it is slow, and only there to tell what preparing brings.
+    as_published: bool,
 }
 
 impl Goals {
-    const REPORTED: Self = Self { decode: Target::None, busy: Target::None, prefill: Target::None, held: false };
+    const REPORTED: Self =
+        Self { decode: Target::None, busy: Target::None, prefill: Target::None, held: false, as_published: false };
 }
 
 /// A model, what it has to reach, and what was seen.
@@ -86,10 +89,12 @@ fn contestants(model: Model) -> Vec<(&'static str, &'static str, Goals)> {
         busy: Target::AtLeast(5.0),
         prefill: Target::AtLeast(prefill),
         held: true,
+        as_published: false,
     };
     match model {
         Model::E2b => vec![
             ("e2b", "block 32", least(1.05, 2.5)),
+            ("e2b", "block 32, not prepared", Goals { as_published: true, ..Goals::REPORTED }),
             ("e2b-block128", "block 128", least(1.35, 3.5)),
             ("e2b-2bit", "2 bits", Goals { decode: Target::AtLeast(1.8), ..Goals::REPORTED }),
         ],
@@ -119,7 +124,14 @@ impl<'a> Bench<'a> {
         }
         let (mut found, cache) = (Vec::new(), options.folders.join(".cache"));
         for (folder, name, goals) in contestants(options.model) {
-            let subject = Subject::open(name, &options.folders.join(folder), &cache, options.threads, scratch.path())?;
+            let subject = Subject::open(
+                name,
+                &options.folders.join(folder),
+                &cache,
+                options.threads,
+                !goals.as_published,
+                scratch.path(),
+            )?;
             say(&format!("{name}: opened in {:.1} s", subject.opened_in))?;
             found.push(Contestant::new(subject, goals));
         }
@@ -182,7 +194,7 @@ impl<'a> Bench<'a> {
     fn round(&mut self) -> anyhow::Result<()> {
         let (options, threads) = (self.options, self.threads);
         if options.wants(Part::Decode) || options.wants(Part::Share) {
-            for one in &mut self.contestants {
+            for one in self.contestants.iter_mut().filter(|one| one.decode.is_empty() || !one.goals.as_published) {
                 one.decode(AT, options.tokens)?;
             }
         }
@@ -193,7 +205,7 @@ impl<'a> Bench<'a> {
             }
         }
         if options.wants(Part::Prefill) {
-            for one in &mut self.contestants {
+            for one in self.contestants.iter_mut().filter(|one| one.prefill.is_empty() || !one.goals.as_published) {
                 one.prefill(PROMPT)?;
             }
             for rival in &mut self.rivals {
@@ -201,7 +213,7 @@ impl<'a> Bench<'a> {
                 say(&format!("prefill, llama.cpp {}: {} tokens/s", rival.llama.name, rival.prefill))?;
             }
         }
-        for one in &mut self.contestants {
+        for one in self.contestants.iter_mut().filter(|one| !one.goals.as_published) {
             if options.wants(Part::Constrained) || options.wants(Part::Memo) {
                 one.one_call()?;
             }
@@ -215,7 +227,7 @@ impl<'a> Bench<'a> {
     fn busy_round(&mut self, round: usize) -> anyhow::Result<()> {
         let neighbour = Neighbour::start()?;
         let before = self.ticks(Some(&neighbour))?;
-        for one in &mut self.contestants {
+        for one in self.contestants.iter_mut().filter(|one| !one.goals.as_published) {
             one.decode_beside_neighbour(AT, self.options.tokens)?;
         }
         if let Some(rival) = self.rivals.first_mut() {

@@ -24,11 +24,13 @@ impl Subject {
         folder: &Path,
         cache: &Path,
         threads: usize,
+        prepared: bool,
         scratches: &Path,
     ) -> anyhow::Result<Self> {
         ensure!(folder.is_dir(), "there is no {}: run scripts/model-true-size.sh for it", folder.display());
         let cache = cache.to_owned();
-        let opening = Opening { folder: folder.to_owned(), threads, cache, scratch: scratch(scratches, name) };
+        let opening =
+            Opening { folder: folder.to_owned(), threads, prepared, cache, scratch: scratch(scratches, name) };
         let began = Instant::now();
         let mut child = Command::new(std::env::current_exe()?)
             .args([WORKER, &serde_json::to_string(&opening)?])

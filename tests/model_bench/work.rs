@@ -4,7 +4,8 @@ use crate::orders::Orders;
 use anyhow::{Context, bail};
 use hob_events::{Allowed, GenerateOrder, Generated, ModelTimings, Writing};
 use hob_model::{
-    Gemma, Interrupt, LanguageModel, MemoSettings, ModelFolder, ModelSettings, Needs, PrefixSettings, Progress,
+    Activations, Gemma, Interrupt, LanguageModel, MemoSettings, ModelFolder, ModelSettings, Needs, PrefixSettings,
+    PrepareSettings, Prepared, Progress,
 };
 use hob_onnx::{PackedSettings, Runtime};
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,8 @@ pub(crate) const WORKER: &str = "--worker";
 pub(crate) struct Opening {
     pub(crate) folder: PathBuf,
     pub(crate) threads: usize,
+    /// Whether its decoder is rewritten first, as the daemon does; else it is run as published.
+    pub(crate) prepared: bool,
     /// Where prepared graphs and packed weights outlive the run.
     pub(crate) cache: PathBuf,
     /// A folder of its own for what else hob keeps.
@@ -98,10 +101,23 @@ impl Work {
         // Once for all runs: packing takes half a minute.
         let (most, least_bytes) = (8, PackedSettings::USUAL_LEAST_BYTES);
         settings.session.packed = Some(PackedSettings { folder: opening.cache.join("packed"), most, least_bytes });
-        let needs = Needs::read(&ModelFolder::open(&opening.folder, None)?)?;
+        if opening.prepared {
+            let folder = opening.cache.join("prepared");
+            settings.prepare = Some(PrepareSettings { folder, activations: Activations::default() });
+        } else {
+            // What is measured once needs no room on the disk.
+            settings.session.packed = None;
+        }
+        let mut folder = ModelFolder::open(&opening.folder, None)?;
+        settings.prepare(&runtime, &mut folder);
+        let in_place = folder.prepared.as_ref().is_some_and(Prepared::in_place);
+        anyhow::ensure!(in_place == opening.prepared, "the graph of {} was not prepared", opening.folder.display());
+        let needs = Needs::read(&folder)?;
         let model = Some(Gemma::open(&runtime, &settings)?);
         let kv_bytes_per_token = needs.layout().bytes_per_token();
-        Ok(Self { runtime, settings, model, orders: Orders::default(), kv_bytes_per_token, held: 0 })
+        // Caches that are grown in place are there from the start, as long as they may become.
+        let held = if in_place { settings.context_tokens * settings.slots } else { 0 };
+        Ok(Self { runtime, settings, model, orders: Orders::default(), kv_bytes_per_token, held })
     }
 
     fn carry_out(&mut self, ask: Ask) -> anyhow::Result<Answer> {
