@@ -80,7 +80,7 @@ row stage "RSS MiB" anonymous "of files" took
 row "$(printf -- '-%.0s' {1..46})" --------- --------- --------- -------
 since=$(now); open; measured "opened: prepared and packed where it was not yet" "$since"
 since=$(now); ask "turn on the lamp"; measured "asked" "$since"
-since=$(now); ask "turn on the lamp"; measured "asked the same again (from the memo)" "$since"
+since=$(now); ask "turn on the lamp"; measured "asked the same again" "$since"
 close
 since=$(now); open; measured "opened again" "$since"
 since=$(now); ask "is the door locked"; measured "asked" "$since"
