@@ -31,6 +31,8 @@ settings() {
 folder = "$first"
 cache = "$models/.cache/show"
 context_tokens = ${1:-4096}
+[agent]
+max_tokens = 16
 [mqtt]
 enabled = false
 [doors]
