@@ -460,6 +460,7 @@ fn command(
         conversation: draft.conversation,
         area: draft.area,
         dry_run: draft.dry_run,
+        think: draft.think,
         source,
         trust,
         received,

@@ -5,8 +5,8 @@
 
 use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Rules};
-use hob_events::{CommandLimits, NodeName};
 use hob_model::Activations;
+use hob_events::{CommandLimits, NodeName, Thinking};
 use hob_model_store::HubAddress;
 use hob_onnx::{Provider, Wanted};
 use serde::Deserialize;
@@ -110,6 +110,8 @@ pub struct Model {
     pub fallback: bool,
     /// An idle model is dropped after so many minutes and opened again by the next command; 0 keeps it.
     pub unload_after_minutes: u32,
+    /// Whether the model thinks before it answers, where a command does not say: `off`, `on`, or most tokens of a thought.
+    pub thinking: Thinking,
     /// Generations that may wait.
     pub queue: usize,
     /// Whether a model that would not fit into memory is refused before it is opened.
@@ -150,6 +152,7 @@ impl Default for Model {
             providers: vec![Wanted::any(Provider::Cpu)],
             fallback: false,
             unload_after_minutes: 0,
+            thinking: Thinking::OFF,
             queue: 8,
             check_memory: true,
             prepare: true,

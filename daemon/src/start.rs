@@ -216,7 +216,9 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
 
     let next_turn = store.next_turn()?.0;
     let mut agent =
-        Agent::new(settings.agent.clone(), settings.rule.clone(), offer, Some(about.name.clone()), next_turn).hold();
+        Agent::new(settings.agent.clone(), settings.rule.clone(), offer, Some(about.name.clone()), next_turn)
+            .thinking(settings.model.thinking)
+            .hold();
     model.warm(agent.stable_prompt());
     let whole = !recovered.iter().any(|damage| matches!(damage, Recovered::LostCommits { .. }));
     let first = restore(&mut agent, &store, whole)?;

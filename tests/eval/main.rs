@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use case::Case;
 use hob_agent::Thresholds;
 use hob_agent::prompt::system_text;
-use hob_events::{Allowed, GenerateOrder, Message, Offer, Priority, Prompt, TurnId, Writing, WrittenCall};
+use hob_events::{Allowed, GenerateOrder, Message, Offer, Priority, Prompt, Thinking, TurnId, Writing, WrittenCall};
 use hob_model::{Gemma, Interrupt, LanguageModel, ModelSettings, Progress};
 use hob_onnx::Runtime;
 use score::{Measure, Score, Tally, percent};
@@ -109,6 +109,7 @@ fn order(case: &Case) -> GenerateOrder {
             system: system_text(&case.instructions, &case.inventory).into(),
             offer: Arc::new(Offer { tools, inventory: case.inventory.clone() }),
             messages: vec![Message::words(text)],
+            thinking: Thinking::OFF,
         },
         allowed: Allowed::CallsOrText,
         priority: Priority::Person,

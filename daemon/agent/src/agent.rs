@@ -13,8 +13,8 @@ use crate::step::{Decisions, Effect, Input, Step};
 use crate::turn::{Stage, Turn, Written, to_ms};
 use hob_events::{
     Allowed, Ask, AuditEntry, AuditKind, Command, CommandId, Confidence, ConversationId, EventKind, GenerateFailure,
-    GenerateOrder, Generated, Message, Offer, Outcome, Priority, Prompt, Record, Source, Status, StatusUpdate, Trust,
-    TurnId, Unfinished, UnixMs, WrittenCall,
+    GenerateOrder, Generated, Message, Offer, Outcome, Priority, Prompt, Record, Source, Status, StatusUpdate,
+    Thinking, Trust, TurnId, Unfinished, UnixMs, WrittenCall,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,6 +30,8 @@ pub struct Agent {
     system: Arc<str>,
     /// Named in results.
     pub(crate) model: Option<String>,
+    /// Whether the model thinks where a command does not say.
+    thinking: Thinking,
     /// Whether turns may begin.
     ready: bool,
     next_turn: u64,
@@ -64,6 +66,7 @@ impl Agent {
             offer,
             system,
             model,
+            thinking: Thinking::OFF,
             ready: true,
             next_turn,
             backlog: VecDeque::new(),
@@ -77,6 +80,12 @@ impl Agent {
     #[must_use]
     pub fn hold(self) -> Self {
         Self { ready: false, ..self }
+    }
+
+    /// Has the model think, unless a command says otherwise.
+    #[must_use]
+    pub fn thinking(self, thinking: Thinking) -> Self {
+        Self { thinking, ..self }
     }
 
     /// Takes up what was left over when hob went away: conversations, and commands without a final result. Those that
@@ -109,7 +118,7 @@ impl Agent {
     /// The system text and the offer that every prompt begins with, for warming the model.
     #[must_use]
     pub fn stable_prompt(&self) -> Prompt {
-        Prompt { system: self.system.clone(), offer: self.offer.clone(), messages: Vec::new() }
+        Prompt { system: self.system.clone(), offer: self.offer.clone(), messages: Vec::new(), thinking: self.thinking }
     }
 
     /// How many more commands may be accepted. Doors ask before they accept.
@@ -215,6 +224,7 @@ impl Agent {
             conversation: None,
             area: None,
             dry_run: false,
+            think: None,
             source: Source::Rule { rule: rule.to_owned() },
             trust,
             received: at,
@@ -298,7 +308,12 @@ impl Agent {
         turn.stage = Stage::Generating;
         out.effect(Effect::Generate(GenerateOrder {
             turn: turn.id,
-            prompt: Prompt { system: self.system.clone(), offer: self.offer.clone(), messages: turn.messages.clone() },
+            prompt: Prompt {
+                system: self.system.clone(),
+                offer: self.offer.clone(),
+                messages: turn.messages.clone(),
+                thinking: turn.command.think.unwrap_or(self.thinking),
+            },
             allowed: if turn.acted { Allowed::CallsOrEnd } else { Allowed::CallsOrText },
             priority: match &turn.command.source {
                 Source::Mqtt { .. } | Source::Socket { .. } => Priority::Person,

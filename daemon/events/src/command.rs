@@ -4,6 +4,7 @@
 
 use crate::ids::{CommandId, ConversationId, InvalidId, ToolName, UnixMs};
 use crate::medium::{Frame, MAX_FRAMES, Medium, MediumId};
+use crate::thinking::Thinking;
 use crate::trust::Trust;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -66,6 +67,9 @@ pub struct Command {
     /// Decide and answer, but act on nothing.
     #[serde(default)]
     pub dry_run: bool,
+    /// Whether the model thinks first, and for how long; as the settings have it without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub think: Option<Thinking>,
     /// Where it came from.
     pub source: Source,
     /// How far the source is believed.
@@ -92,6 +96,8 @@ pub struct CommandDraft {
     pub area: Option<String>,
     /// Decide, but act on nothing.
     pub dry_run: bool,
+    /// Whether the model thinks first, and for how long.
+    pub think: Option<Thinking>,
     /// How long it stays worth beginning.
     pub ttl_ms: Option<u64>,
 }
@@ -206,6 +212,7 @@ struct Fields {
     conversation: Option<String>,
     area: Option<String>,
     ttl_ms: Option<u64>,
+    think: Option<Thinking>,
     #[serde(default)]
     dry_run: bool,
 }
@@ -229,7 +236,7 @@ enum MediumKind {
 }
 
 /// Reads a payload: plain UTF-8 words, or JSON `{id?, text | tool + args?, media?, conversation?, area?, ttl_ms?,
-/// dry_run?}`.
+/// dry_run?, think?}`.
 /// A payload whose first character is `{` is taken for JSON.
 ///
 /// # Errors
@@ -261,6 +268,7 @@ fn plain(text: String) -> CommandDraft {
         conversation: None,
         area: None,
         dry_run: false,
+        think: None,
         ttl_ms: None,
     }
 }
@@ -290,6 +298,7 @@ fn from_fields(fields: Fields, limits: CommandLimits) -> Result<CommandDraft, Ma
         conversation: conversation.map_err(|reason| MalformedCommand::BadName { field: "conversation", reason })?,
         area: fields.area.map(|area| checked_text(area.trim(), limits)).transpose()?,
         dry_run: fields.dry_run,
+        think: fields.think,
         ttl_ms: fields.ttl_ms,
     })
 }
@@ -356,7 +365,7 @@ mod tests {
     fn a_bad_payload_is_told_what_is_wrong() {
         assert_snapshot!(check(""), @r#"invalid: the payload is empty: send plain words, or JSON with "text""#);
         assert_snapshot!(check("{\"text\": \"x\""), @"malformed: the payload begins like JSON but is none: EOF while parsing an object at line 1 column 12");
-        assert_snapshot!(check(r#"{"txt":"x"}"#), @"invalid: the payload is JSON of the wrong shape: unknown field `txt`, expected one of `id`, `text`, `tool`, `args`, `media`, `conversation`, `area`, `ttl_ms`, `dry_run`");
+        assert_snapshot!(check(r#"{"txt":"x"}"#), @"invalid: the payload is JSON of the wrong shape: unknown field `txt`, expected one of `id`, `text`, `tool`, `args`, `media`, `conversation`, `area`, `ttl_ms`, `think`, `dry_run`");
         assert_snapshot!(check(r#"{"text":"x","tool":"y"}"#), @r#"invalid: the payload is JSON of the wrong shape: it needs either "text", or "tool" with "args""#);
         assert_snapshot!(check(r#"{"id":"a b","text":"x"}"#), @r#"invalid: "id" cannot be used: ' ' cannot be part of an identifier: use letters, digits, '_', '-', '.' and ':'"#);
         assert_snapshot!(check(r#"{"tool":"x","media":[{"kind":"image","data":"AA=="}]}"#), @r#"invalid: "media" cannot be used: a call shows nothing to the model: send "text" with it"#);

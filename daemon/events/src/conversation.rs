@@ -2,6 +2,7 @@
 
 use crate::ids::{ConversationId, ToolName, TurnId};
 use crate::medium::Medium;
+use crate::thinking::Thinking;
 use crate::tool::{Offer, WrittenCall};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -101,6 +102,8 @@ pub struct Prompt {
     pub offer: Arc<Offer>,
     /// Oldest first; the last is what is answered now.
     pub messages: Vec<Message>,
+    /// Whether it thinks first, and for how long.
+    pub thinking: Thinking,
 }
 
 /// What the model may write next.
@@ -174,6 +177,9 @@ pub struct ModelTimings {
     pub generated_tokens: u32,
     /// Tokens that the grammar left no choice about.
     pub forced_tokens: u32,
+    /// Tokens generated that were a thought, and are no part of the answer.
+    #[serde(default)]
+    pub thought_tokens: u32,
     /// The very same prompt had been answered before: nothing was run, and every count of tokens is 0.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_memo: bool,

@@ -12,7 +12,8 @@ pub mod ids;
 pub mod medium;
 pub mod record;
 pub mod result;
-pub mod tool;
+pub mod thinking;
+mod tool;
 pub mod topic;
 pub mod trust;
 pub mod unfinished;
@@ -28,6 +29,7 @@ pub use ids::{CallId, CommandId, ConversationId, InvalidId, NodeName, PluginName
 pub use medium::{Frame, InvalidMediumId, MAX_FRAMES, Medium, MediumId};
 pub use record::{AuditEntry, AuditKind, Record};
 pub use result::{ActionReport, CommandResult, ErrorReport, Status, StatusUpdate, Timings};
+pub use thinking::{Thinking, UnknownThinking};
 pub use tool::{Confidence, Effects, Offer, Outcome, Permit, Receipt, Replies, ToolCall, ToolSpec, WrittenCall};
 pub use topic::{InvalidTopic, TopicFilter};
 pub use trust::{Risk, Trust};

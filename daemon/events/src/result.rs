@@ -107,6 +107,9 @@ pub struct Timings {
     pub cached_tokens: u32,
     /// Tokens generated.
     pub generated_tokens: u32,
+    /// How many of them were thoughts, which no reply shows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub thought_tokens: u32,
     /// Every answer of the model came from the memo: it had seen the very same prompts before, and was not run.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub from_memo: bool,
@@ -126,6 +129,7 @@ impl Timings {
         self.prefill_tokens += step.prompt_tokens.saturating_sub(step.cached_tokens);
         self.cached_tokens += step.cached_tokens;
         self.generated_tokens += step.generated_tokens;
+        self.thought_tokens += step.thought_tokens;
     }
 }
 

@@ -5,7 +5,7 @@
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use hob_events::{
     Allowed, Device, DeviceKind, Effects, GenerateOrder, Inventory, Message, Offer, PluginName, Priority, Prompt,
-    Replies, Risk, ToolName, ToolSpec, TurnId,
+    Replies, Risk, Thinking, ToolName, ToolSpec, TurnId,
 };
 use hob_model::{Gemma, Interrupt, LanguageModel, MemoSettings, ModelSettings, PrefixSettings, Progress};
 use hob_onnx::Runtime;
@@ -48,6 +48,7 @@ fn order() -> GenerateOrder {
             system: format!("You look after this house by calling tools.\n\n{}", devices.collect::<String>()).into(),
             offer: Arc::new(offer),
             messages: vec![Message::words("turn on lamp number 7")],
+            thinking: Thinking::OFF,
         },
         allowed: Allowed::CallsOrText,
         priority: Priority::Person,

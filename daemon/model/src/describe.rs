@@ -37,6 +37,8 @@ pub struct Description {
     pub vision: bool,
     /// Whether it has a graph for sound.
     pub audio: bool,
+    /// Whether its template can ask for thoughts.
+    pub thinking: bool,
     /// Whether embedding rows are read from disk instead of loading their tables.
     pub tables_on_disk: bool,
     /// Every file, sorted by name.
@@ -66,6 +68,8 @@ pub fn describe(folder: &ModelFolder) -> Result<Description, OpenModelError> {
         vocabulary: layout.vocabulary,
         vision: folder.vision.is_some(),
         audio: folder.audio.is_some(),
+        thinking: std::fs::read_to_string(path.join("chat_template.jinja"))
+            .is_ok_and(|template| template.contains("enable_thinking")),
         tables_on_disk: needs.tables_on_disk(),
         files,
     })

@@ -3,8 +3,8 @@
 //! The model's thread shares it with the worker's clerk, who can answer a known prompt while the decoder is busy.
 
 use crate::chat::{ChatFormat, RenderFailure, Vocabulary};
-use crate::grammar::{CompileFailure, Constraint, Grammars, resolve};
-use crate::memo::{Entry, Key, Memo};
+use crate::grammar::{CompileFailure, Constraint, Grammars, Thought, resolve};
+use crate::memo::{Entry, Key, KeyWriter, Memo};
 use crate::rendered::Rendered;
 use crate::sampler::Sampling;
 use crate::soft::Library;
@@ -64,10 +64,19 @@ impl Front {
 
     /// A fresh constraint for an order.
     pub(crate) fn constraint(&self, order: &GenerateOrder) -> Result<Constraint, GenerateFailure> {
-        match &self.grammars {
-            Some(grammars) => grammars.constraint(&order.prompt.offer, order.allowed).map_err(|error| failed(&error)),
-            None => Ok(Constraint::free()),
-        }
+        let constraint = match &self.grammars {
+            Some(grammars) => {
+                grammars.constraint(&order.prompt.offer, order.allowed).map_err(|error| failed(&error))?
+            }
+            None => Constraint::free(),
+        };
+        let Some(budget) = order.prompt.thinking.tokens() else { return Ok(constraint) };
+        let Some(markers) = self.format.markers().filter(|_| self.format.thinks()) else {
+            tracing::warn!(turn = %order.turn, "this model has no thoughts: its template does not ask for them");
+            return Ok(constraint);
+        };
+        let opening = self.format.thought_opening(&order.prompt);
+        Ok(constraint.thinking(Thought::new(&self.vocabulary, markers, opening, budget)))
     }
 
     /// The beginning that prompts share whatever is asked: what two different questions have in common.
@@ -102,7 +111,8 @@ impl Front {
         let memo = self.memo.as_ref().filter(|_| self.may_recall(order))?;
         let grammar = self.grammar_digest(&order.prompt.offer, order.allowed).ok()?;
         let grammar = grammar.as_ref().map(<[u8; 32]>::as_slice);
-        Some(memo.key().option(grammar).number(order.max_tokens).ids(prompt.iter().copied()).key())
+        let key = memo.key().option(grammar).number(order.max_tokens).ids(prompt.iter().copied());
+        Some(order.prompt.thinking.tokens().into_iter().fold(key, KeyWriter::number).key())
     }
 
     /// Commands of a conversation hardly ever repeat, nor do pictures, and a choice by chance is not to be repeated.

@@ -123,8 +123,10 @@ pub(crate) struct Generation {
     sureness: Vec<Confidence>,
     /// How many of the last ids were forced and have not seen their logits.
     unscored: usize,
-    /// The most ids, prompt and written.
+    /// The most ids, prompt and written, thoughts left out.
     limit: usize,
+    /// The most ids that fit, prompt and written.
+    context: usize,
     /// The least ids that must be left for the answer.
     room: usize,
     begun: bool,
@@ -157,6 +159,7 @@ impl Generation {
             sampler,
             words: Words::default(),
             limit: prompt.len().saturating_add(max_tokens),
+            context: usize::MAX,
             room: 1,
             prompt: prompt.len(),
             tokens: prompt,
@@ -190,6 +193,7 @@ impl Generation {
         ModelTimings {
             prompt_tokens: count(self.prompt),
             generated_tokens: count(self.written().len()),
+            thought_tokens: count(self.constraint.thought_len()),
             ..self.timings
         }
     }
@@ -205,7 +209,7 @@ impl Generation {
         if self.prompt + self.room > context {
             return Err(Failure::TooLong { tokens: self.prompt, context });
         }
-        self.limit = self.limit.min(context);
+        self.context = context;
         if self.tokens.len() == self.prompt && !self.begun {
             self.take_forced(stage, watch)?;
         }
@@ -305,7 +309,7 @@ impl Generation {
         mask: Option<&Mask>,
         watch: &mut dyn FnMut(&str),
     ) -> Result<Option<StopReason>, Failure> {
-        if self.tokens.len() >= self.limit {
+        if self.room_left() == 0 {
             return Ok(Some(StopReason::Length));
         }
         let row = logits.rows().next_back().ok_or(Failure::NothingLeft)?;
@@ -317,14 +321,22 @@ impl Generation {
             return Ok(Some(reason));
         }
         self.take_forced(stage, watch)?;
-        Ok((self.tokens.len() >= self.limit).then_some(StopReason::Length))
+        Ok((self.room_left() == 0).then_some(StopReason::Length))
+    }
+
+    /// How many more ids may be written. A thought takes nothing from the answer that follows it.
+    fn room_left(&self) -> usize {
+        let limit = self.limit.saturating_add(self.constraint.thought_len()).min(self.context);
+        limit.saturating_sub(self.tokens.len())
     }
 
     /// Appends what has to come next. A stop among it is left to the next step, so that what leads to it is judged too.
     fn take_forced(&mut self, stage: &Stage<'_>, watch: &mut dyn FnMut(&str)) -> Result<(), Failure> {
-        let room = self.limit.saturating_sub(self.tokens.len());
         let forced = self.constraint.forced();
-        for id in forced.into_iter().take_while(|id| stage.stop(*id).is_none()).take(room) {
+        for id in forced.into_iter().take_while(|id| stage.stop(*id).is_none()) {
+            if self.room_left() == 0 {
+                break;
+            }
             self.constraint.accept(id)?;
             self.write(stage, id, UNSCORED, watch);
             self.unscored += 1;

@@ -46,6 +46,7 @@ impl Rendered {
 /// Whether two prompts are equal, what differs most first and what is mostly the very same value by its place.
 fn is_same(one: &Prompt, other: &Prompt) -> bool {
     one.messages == other.messages
+        && one.thinking == other.thinking
         && one.system == other.system
         && (Arc::ptr_eq(&one.offer, &other.offer) || one.offer == other.offer)
 }
@@ -53,12 +54,12 @@ fn is_same(one: &Prompt, other: &Prompt) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hob_events::{Inventory, Message, Offer};
+    use hob_events::{Inventory, Message, Offer, Thinking};
     use std::convert::Infallible;
 
     fn prompt(said: &str) -> Prompt {
         let messages = vec![Message::words(said)];
-        Prompt { system: "house".into(), offer: Arc::default(), messages }
+        Prompt { system: "house".into(), offer: Arc::default(), messages, thinking: Thinking::OFF }
     }
 
     /// Whether the prompt had to be rendered.

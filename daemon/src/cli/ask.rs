@@ -10,7 +10,7 @@ use crate::start;
 use anyhow::{Context, bail};
 use enclosed::Files;
 use hob_doors::{CallDoorError, DoorClient, DoorRequest, Peer, Reply, Request};
-use hob_events::{CommandId, CommandResult, Status, StatusUpdate};
+use hob_events::{CommandId, CommandResult, Status, StatusUpdate, Thinking};
 use serde_json::json;
 use std::io::Write;
 use std::time::Duration;
@@ -37,6 +37,9 @@ pub(super) struct Ask {
     /// The room you are in.
     #[arg(long)]
     area: Option<String>,
+    /// Have the model think first, for so many tokens at most (512 without a number); "off" for not at all.
+    #[arg(long, value_name = "TOKENS", num_args = 0..=1, require_equals = true, default_missing_value = "on")]
+    think: Option<Thinking>,
     /// Decide and answer, but act on nothing.
     #[arg(long)]
     dry_run: bool,
@@ -130,6 +133,9 @@ async fn follow(invocation: &Invocation, ask: &Ask, settings: &Settings, line: &
     if !media.is_empty() {
         command["media"] = json!(media);
     }
+    if let Some(think) = ask.think {
+        command["think"] = json!(think);
+    }
     line.send(Request::Command { command }).await?;
     let mut streamed = String::new();
     let (mut under_way, mut taken_back) = (None::<CommandId>, false);
@@ -161,10 +167,25 @@ async fn follow(invocation: &Invocation, ask: &Ask, settings: &Settings, line: &
                 line.send(Request::Confirm { id, yes, number }).await?;
             }
             Reply::Status(_) => {}
-            Reply::Final { result } => return told(invocation, &result, &streamed),
+            Reply::Final { result } => {
+                if on_terminal() && ask.think.is_some_and(Thinking::is_on) {
+                    say_thought(&result);
+                }
+                return told(invocation, &result, &streamed);
+            }
             Reply::Error { code, message } => bail!("{message} [{code}]"),
         }
     }
+}
+
+/// Says how long the model thought; not every model can.
+fn say_thought(result: &CommandResult) {
+    let said = match (result.timings.thought_tokens, result.timings.from_memo) {
+        (_, true) => "(thought about before)".to_owned(),
+        (0, false) => "(the model did not think; `hob model info` tells whether it can)".to_owned(),
+        (tokens, false) => format!("(thought for {tokens} tokens)"),
+    };
+    writeln!(std::io::stderr().lock(), "{said}").ok();
 }
 
 /// Asks the person, when there is one. Without anyone to ask, the answer is no.

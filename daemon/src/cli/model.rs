@@ -163,6 +163,7 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
             format!("context       {} of {} tokens", settings.model.context_tokens, model.context_tokens.unwrap_or(0)),
             format!("vocabulary    {}", model.vocabulary),
             format!("vision, audio {}, {}", model.vision, model.audio),
+            format!("thinking      {}", if model.thinking { "on request" } else { "no: its template asks for none" }),
             format!("files         {}, {}", model.files.len(), Size(bytes)),
         ];
         lines.push(match &info.as_published {

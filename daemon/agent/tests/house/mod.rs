@@ -72,6 +72,7 @@ pub fn command(id: &str, ask: Ask) -> Command {
         conversation: None,
         area: None,
         dry_run: false,
+        think: None,
         source: Source::Mqtt { response_topic: None, correlation: None },
         trust: Trust::Person,
         received: UnixMs(0),

@@ -73,3 +73,30 @@ pub(crate) fn shown(vocabulary: &Vocabulary, ids: &[u32]) -> String {
     let name = |id: &u32| vocabulary.control().iter().find(|(known, _)| known == id).map(|(_, name)| name.clone());
     ids.iter().map(|id| name(id).unwrap_or_else(|| vocabulary.text(&[*id]))).collect()
 }
+
+/// A template that knows thoughts as Gemma 4's does: `<|think|>` at the head of the system turn asks for them, and behind a
+/// tool's response it opens one by itself.
+pub(crate) const THINKING: &str = "{{ bos_token }}
+{%- macro plain(value) -%}
+{%- if value is string -%}<|\"|>{{ value }}<|\"|>{%- elif value is boolean -%}{{ 'true' if value else 'false' }}
+{%- elif value is mapping -%}{{ '{' }}{{ pairs(value) }}{{ '}' }}{%- else -%}{{ value }}{%- endif -%}
+{%- endmacro -%}
+{%- macro pairs(value) -%}
+{%- for key, item in value | dictsort -%}{{ key }}:{{ plain(item) }}{{ '' if loop.last else ',' }}{%- endfor -%}
+{%- endmacro -%}
+{%- set ns = namespace(responded=false) -%}
+{%- if enable_thinking or messages[0].role == 'system' -%}
+{{ '<|turn>system\\n' }}{%- if enable_thinking -%}{{ '<|think|>\\n' }}{%- endif -%}
+{%- if messages[0].role == 'system' -%}{{ messages[0].content | trim }}{%- endif -%}{{ '<turn|>\\n' }}
+{%- endif -%}
+{%- for message in messages if message.role != 'system' -%}
+{%- set ns.responded = false -%}
+{{ '<|turn>' + ('model' if message.role == 'assistant' else message.role) + '\\n' }}
+{%- for call in message.get('tool_calls', []) -%}
+<|tool_call>call:{{ call.function.name }}{{ plain(call.function.arguments) }}<tool_call|>{%- endfor -%}
+{%- for given in message.get('tool_responses', []) -%}
+{%- set ns.responded = true -%}
+<|tool_response>response:{{ given.name }}{{ plain(given.response) }}<tool_response|>{%- endfor -%}
+{{ message.content | trim }}{%- if not ns.responded -%}{{ '<turn|>\\n' }}{%- endif -%}
+{%- endfor -%}
+{%- if not ns.responded -%}{{ '<|turn>model\\n' }}{%- elif enable_thinking -%}{{ '<|channel>thought\\n' }}{%- endif -%}";

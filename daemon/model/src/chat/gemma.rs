@@ -42,6 +42,10 @@ pub struct Gemma4 {
     template: Template,
     responses: Responses,
     media: MediaMarkers,
+    /// Whether the template knows of thoughts.
+    thinks: bool,
+    /// What the template opens a thought with behind a tool's response; empty when it leaves that to the model.
+    opening: Vec<u32>,
 }
 
 /// Where a template looks for what tools answered.
@@ -78,12 +82,25 @@ impl Gemma4 {
         let control = vocabulary.control().iter().map(|(id, _)| *id);
         let suppressed = control.filter(|id| !markers.may_be_written(*id)).collect();
         let media = MediaMarkers::find(&vocabulary);
-        let responses = Responses::WithCalls;
-        let mut format = Self { vocabulary, markers, suppressed, template, responses, media };
+        let mut format = Self {
+            vocabulary,
+            markers,
+            suppressed,
+            template,
+            responses: Responses::WithCalls,
+            media,
+            thinks: false,
+            opening: Vec::new(),
+        };
         let probe = [json!({"name": "probe", "response": {"ok": true}})];
         if format.response_text(&probe).is_err() {
             format.responses = Responses::AsMessages;
             format.response_text(&probe)?;
+        }
+        let asked = [json!({"role": "user", "content": "-"})];
+        format.thinks = format.template.render(&asked, &[], true)? != format.template.render(&asked, &[], false)?;
+        if format.thinks && format.step(probe_call(), &probe, true)?.ends_with(OPENING) {
+            format.opening = format.vocabulary.ids(OPENING);
         }
         Ok(format)
     }
@@ -95,13 +112,18 @@ impl Gemma4 {
     }
 
     /// The ids inside one model turn.
-    fn inside(&self, parts: &[Part]) -> Result<Vec<u32>, RenderFailure> {
+    /// Of a finished turn the thoughts are left out, and what was called after them too: the format keeps the reasoning of
+    /// the turn under way alone.
+    fn inside(&self, parts: &[Part], thoughts: bool) -> Result<Vec<u32>, RenderFailure> {
         let mut ids = Vec::new();
         let mut rest = parts;
         while let Some((part, after)) = rest.split_first() {
             match part {
                 Part::Written { tokens, tokenizer, .. } if *tokenizer == self.vocabulary.tokenizer_id() => {
-                    self.append(&mut ids, tokens);
+                    match thoughts {
+                        true => self.append(&mut ids, tokens),
+                        false => self.append(&mut ids, &self.without_thoughts(tokens)),
+                    }
                     rest = after;
                 }
                 Part::Written { writing, .. } => {
@@ -118,6 +140,21 @@ impl Gemma4 {
             }
         }
         Ok(ids)
+    }
+
+    fn without_thoughts(&self, tokens: &[u32]) -> Vec<u32> {
+        let mut kept = Vec::with_capacity(tokens.len());
+        let mut inside = false;
+        for id in tokens {
+            if *id == self.markers.thought_begin {
+                inside = true;
+            } else if inside {
+                inside = *id != self.markers.thought_end;
+            } else {
+                kept.push(*id);
+            }
+        }
+        kept
     }
 
     /// Puts `more` behind `ids`. A marker that ended what the model generated also begins what follows: it stands there
@@ -141,7 +178,7 @@ impl Gemma4 {
             Writing::Call(call) => {
                 let args = self.harmless(&Value::Object(call.args.clone()));
                 let call = json!({"id": "0", "type": "function", "function": {"name": call.tool, "arguments": args}});
-                let text = self.step(call, &[])?;
+                let text = self.step(call, &[], false)?;
                 cut(&text, "<|tool_call>", "<tool_call|>").ok_or(RenderFailure::Missing("tool calls"))
             }
         }
@@ -155,15 +192,14 @@ impl Gemma4 {
 
     /// The blocks of one or more responses, as the template writes them.
     fn response_text(&self, responses: &[Value]) -> Result<String, RenderFailure> {
-        let call = json!({"id": "0", "type": "function", "function": {"name": "call", "arguments": {}}});
-        let text = self.step(call, responses)?;
+        let text = self.step(probe_call(), responses, false)?;
         let text = text.split_once("<tool_call|>").map(|(_, after)| after);
         text.and_then(|text| cut(text, "<|tool_response>", "<tool_response|>"))
             .ok_or(RenderFailure::Missing("tool responses"))
     }
 
     /// A conversation of one call and its responses.
-    fn step(&self, call: Value, responses: &[Value]) -> Result<String, RenderFailure> {
+    fn step(&self, call: Value, responses: &[Value], thinking: bool) -> Result<String, RenderFailure> {
         let user = json!({"role": "user", "content": "-"});
         let mut model = json!({"role": "assistant", "content": "", "tool_calls": [call]});
         if self.responses == Responses::WithCalls && !responses.is_empty() {
@@ -180,7 +216,7 @@ impl Gemma4 {
                 })
             }));
         }
-        self.template.render(&messages, &[])
+        self.template.render(&messages, &[], thinking)
     }
 
     fn harmless(&self, value: &Value) -> Value {
@@ -225,12 +261,12 @@ impl ChatFormat for Gemma4 {
                     json!({"role": "user", "content": content(&self.vocabulary.harmless(text), media)})
                 }
                 Message::Model { parts } => {
-                    insides.push(self.inside(parts)?);
+                    insides.push(self.inside(parts, false)?);
                     json!({"role": "assistant", "content": HOLE.to_string()})
                 }
             });
         }
-        let text = self.template.render(&messages, &self.tools(prompt))?;
+        let text = self.template.render(&messages, &self.tools(prompt), prompt.thinking.is_on())?;
 
         let text = self.media.announced(&text, shown)?;
         let mut places = self.media.places(shown);
@@ -244,7 +280,7 @@ impl ChatFormat for Gemma4 {
         }
         places.all_filled()?;
         if let Some(parts) = open {
-            self.append(&mut ids, &self.inside(parts)?);
+            self.append(&mut ids, &self.inside(parts, true)?);
         }
         if ids.first() != Some(&self.markers.bos) {
             ids.insert(0, self.markers.bos);
@@ -266,6 +302,18 @@ impl ChatFormat for Gemma4 {
         }
     }
 
+    fn thinks(&self) -> bool {
+        self.thinks
+    }
+
+    fn thought_opening(&self, prompt: &Prompt) -> &[u32] {
+        let responded = prompt.messages.last().is_some_and(|message| match message {
+            Message::Model { parts } => matches!(parts.last(), Some(Part::Response { .. })),
+            Message::User { .. } => false,
+        });
+        if responded { &self.opening } else { &[] }
+    }
+
     fn suppressed(&self) -> &[u32] {
         &self.suppressed
     }
@@ -273,6 +321,13 @@ impl ChatFormat for Gemma4 {
     fn markers(&self) -> Option<&Markers> {
         Some(&self.markers)
     }
+}
+
+/// How a thought begins.
+const OPENING: &str = "<|channel>thought\n";
+
+fn probe_call() -> Value {
+    json!({"id": "0", "type": "function", "function": {"name": "call", "arguments": {}}})
 }
 
 fn read(path: &Path) -> Result<String, FormatUnreadable> {

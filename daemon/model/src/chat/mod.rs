@@ -44,6 +44,12 @@ pub trait ChatFormat: std::fmt::Debug + Send + Sync {
     /// Why a generation ends with this id; nothing when it goes on.
     fn stop(&self, id: u32) -> Option<StopReason>;
 
+    /// Whether a prompt can ask the model to think first.
+    fn thinks(&self) -> bool;
+
+    /// The ids that open the thought where the format does that and not the model: often none.
+    fn thought_opening(&self, prompt: &Prompt) -> &[u32];
+
     /// Ids that must never be sampled, with or without a grammar: control tokens that only a prompt may hold.
     fn suppressed(&self) -> &[u32];
 

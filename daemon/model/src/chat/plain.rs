@@ -80,6 +80,14 @@ impl ChatFormat for Plain {
         (id == self.stop).then_some(StopReason::EndOfTurn)
     }
 
+    fn thinks(&self) -> bool {
+        false
+    }
+
+    fn thought_opening(&self, _prompt: &Prompt) -> &[u32] {
+        &[]
+    }
+
     fn suppressed(&self) -> &[u32] {
         &[]
     }

@@ -58,14 +58,14 @@ impl Template {
     }
 
     /// Renders messages in the shape of the OpenAI interface, with `<|turn>model` at the end.
-    pub(super) fn render(&self, messages: &[Value], tools: &[Value]) -> Result<String, RenderFailure> {
+    pub(super) fn render(&self, messages: &[Value], tools: &[Value], thinking: bool) -> Result<String, RenderFailure> {
         let template = self.environment.get_template(NAME)?;
         let text = template.render(context! {
             messages => JinjaValue::from_serialize(messages),
             tools => JinjaValue::from_serialize(tools),
             bos_token => self.bos,
             add_generation_prompt => true,
-            enable_thinking => false,
+            enable_thinking => thinking,
         })?;
         Ok(text)
     }

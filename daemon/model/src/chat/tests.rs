@@ -1,8 +1,10 @@
 //! The format over a real tokenizer and a real template: what a model sees, and how its writing is read.
 
+mod thoughts;
+
 use super::fixture::{gemma, house, offer, shown, tool, vocabulary};
 use super::*;
-use hob_events::{Message, Offer, Part, TokenizerId, ToolName, WrittenCall};
+use hob_events::{Message, Offer, Part, Thinking, TokenizerId, ToolName, WrittenCall};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use std::sync::{Arc, LazyLock};
@@ -10,7 +12,7 @@ use std::sync::{Arc, LazyLock};
 static GEMMA: LazyLock<Gemma4> = LazyLock::new(gemma);
 
 fn prompt(offer: Offer, messages: Vec<Message>) -> Prompt {
-    Prompt { system: "You look after this house.".into(), offer: Arc::new(offer), messages }
+    Prompt { system: "You look after this house.".into(), offer: Arc::new(offer), messages, thinking: Thinking::OFF }
 }
 
 fn user(text: &str) -> Message {
@@ -131,7 +133,7 @@ fn a_template_without_tool_responses_is_refused_when_the_folder_is_opened() {
 #[test]
 fn what_a_template_refuses_is_told_in_its_own_words() {
     let template = template::Template::parse("{{ raise_exception('roles must alternate') }}".into(), String::new());
-    let error = template.unwrap().render(&[], &[]).unwrap_err();
+    let error = template.unwrap().render(&[], &[], false).unwrap_err();
     insta::assert_snapshot!(error, @"the model folder's chat_template.jinja failed at line 1: roles must alternate");
     let error = template::Template::parse("{% for %}".into(), String::new()).unwrap_err();
     insta::assert_snapshot!(error, @"the model folder's chat_template.jinja failed at line 1: unexpected end of block, expected in");

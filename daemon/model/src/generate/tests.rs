@@ -1,5 +1,7 @@
 //! The loop with the real format and the real grammar over a decoder that writes what a test wants.
 
+mod thought;
+
 use crate::chat::{ChatFormat, Gemma4, Vocabulary};
 use crate::gemma::{Gemma, Parts};
 use crate::grammar::Grammars;
@@ -11,7 +13,8 @@ use crate::soft::Library;
 use crate::toy::{NO_NUMBERS, SURE, ToyDecoder};
 use hob_events::{
     Allowed, ConversationId, Device, DeviceKind, Effects, GenerateFailure, GenerateOrder, Generated, Inventory,
-    Message, Offer, PluginName, Priority, Prompt, Replies, Risk, StopReason, ToolName, ToolSpec, TurnId, Writing,
+    Message, Offer, Part, PluginName, Priority, Prompt, Replies, Risk, StopReason, Thinking, ToolName, ToolSpec,
+    TurnId, Writing,
 };
 use serde_json::json;
 use std::path::Path;
@@ -57,6 +60,7 @@ fn order(said: &str) -> GenerateOrder {
             system: "You look after it.".into(),
             offer: Arc::new(offer(&["lamp", "fan light"])),
             messages: vec![Message::words(said)],
+            thinking: Thinking::OFF,
         },
         allowed: Allowed::CallsOrText,
         priority: Priority::Person,

@@ -1,5 +1,6 @@
 //! One generation's walk through a grammar.
 
+use super::Thought;
 use crate::chat::Markers;
 use llguidance::Matcher;
 use toktrie::SimpleVob;
@@ -17,7 +18,7 @@ pub enum ConstraintBroken {
 
 /// The ids that may come next.
 #[derive(Debug, Clone)]
-pub struct Mask(SimpleVob);
+pub struct Mask(pub(super) SimpleVob);
 
 impl Mask {
     /// Whether the id may come next.
@@ -48,6 +49,8 @@ impl Mask {
 pub struct Constraint {
     /// None: anything goes.
     grammar: Option<Walk>,
+    /// The thought in front of it, where there may be one.
+    thought: Option<Thought>,
 }
 
 struct Walk {
@@ -66,11 +69,26 @@ impl Constraint {
     /// No constraint, for formats without markers.
     #[must_use]
     pub fn free() -> Self {
-        Self { grammar: None }
+        Self { grammar: None, thought: None }
     }
 
     pub(super) fn bound(matcher: Matcher, markers: Markers) -> Self {
-        Self { grammar: Some(Walk { matcher, markers, in_call: false }) }
+        Self { grammar: Some(Walk { matcher, markers, in_call: false }), thought: None }
+    }
+
+    /// The same with room for a thought in front.
+    pub(crate) fn thinking(self, thought: Thought) -> Self {
+        Self { thought: Some(thought), ..self }
+    }
+
+    /// How many ids so far were a thought.
+    pub(crate) fn thought_len(&self) -> usize {
+        self.thought.as_ref().map_or(0, Thought::len)
+    }
+
+    /// Whether nothing holds the next id, nor will hold any later one.
+    pub(crate) fn is_free(&self) -> bool {
+        self.grammar.is_none() && self.thought.is_none()
     }
 
     /// The ids that may come next; nothing when all may. After the end no id may.
@@ -78,7 +96,20 @@ impl Constraint {
     /// # Errors
     /// [`ConstraintBroken::Lost`] when llguidance gives up.
     pub fn allowed(&mut self) -> Result<Option<Mask>, ConstraintBroken> {
-        let Some(walk) = &mut self.grammar else { return Ok(None) };
+        let Some(thought) = &self.thought else { return Self::by_grammar(&mut self.grammar) };
+        let mut failed = None;
+        let mask = thought.allowed(|| {
+            let mask = Self::by_grammar(&mut self.grammar);
+            mask.unwrap_or_else(|error| {
+                failed = Some(error);
+                None
+            })
+        });
+        failed.map_or(Ok(mask), Err)
+    }
+
+    fn by_grammar(grammar: &mut Option<Walk>) -> Result<Option<Mask>, ConstraintBroken> {
+        let Some(walk) = grammar else { return Ok(None) };
         if walk.matcher.is_stopped() && !walk.matcher.is_error() {
             return Ok(Some(Mask(SimpleVob::new())));
         }
@@ -90,6 +121,9 @@ impl Constraint {
     /// Forced is not the same as meant: where one lock is on offer, its name is forced whatever was asked for. So run
     /// them in one go, but let their logits count for the confidence of the call like those of any other step.
     pub fn forced(&mut self) -> Vec<u32> {
+        if let Some(forced) = self.thought.as_ref().and_then(Thought::forced) {
+            return forced;
+        }
         match &mut self.grammar {
             Some(walk) if !walk.matcher.is_stopped() => walk.matcher.compute_ff_tokens(),
             Some(_) | None => Vec::new(),
@@ -102,6 +136,9 @@ impl Constraint {
     /// [`ConstraintBroken::Forbidden`] for an id outside the mask (nothing has changed then),
     /// [`ConstraintBroken::Lost`] when llguidance gives up.
     pub fn accept(&mut self, id: u32) -> Result<(), ConstraintBroken> {
+        if self.thought.as_mut().is_some_and(|thought| thought.takes(id)) {
+            return Ok(());
+        }
         let Some(walk) = &mut self.grammar else { return Ok(()) };
         if walk.matcher.try_consume_tokens(&[id]).map_err(lost)? == 0 {
             return Err(ConstraintBroken::Forbidden(id));

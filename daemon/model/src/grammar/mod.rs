@@ -8,9 +8,11 @@ mod constraint;
 mod environment;
 mod lark;
 mod resolve;
+mod thought;
 
 pub use constraint::{Constraint, ConstraintBroken, Mask};
 pub use resolve::resolve;
+pub(crate) use thought::Thought;
 
 use crate::chat::{Markers, Vocabulary};
 use hob_events::{Allowed, Offer};

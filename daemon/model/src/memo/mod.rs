@@ -16,9 +16,8 @@ mod shelf;
 
 pub(crate) use entry::Entry;
 pub(crate) use identity::Identity;
-pub(crate) use key::Key;
+pub(crate) use key::{Key, KeyWriter};
 
-use key::KeyWriter;
 use shelf::Shelf;
 use std::path::PathBuf;
 

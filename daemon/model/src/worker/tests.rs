@@ -4,14 +4,14 @@ use super::*;
 use crate::front::Recalled;
 use crate::language_model::{LanguageModel, Progress, Warmed};
 use crate::scripted::{Scripted, ScriptedModel};
-use hob_events::{Allowed, ModelTimings, StopReason, TokenizerId, Writing};
+use hob_events::{Allowed, ModelTimings, StopReason, Thinking, TokenizerId, Writing};
 use std::collections::HashSet;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 pub(crate) fn order(turn: u64, priority: Priority) -> GenerateOrder {
     GenerateOrder {
         turn: TurnId(turn),
-        prompt: Prompt { system: "".into(), offer: Arc::default(), messages: Vec::new() },
+        prompt: Prompt { system: "".into(), offer: Arc::default(), messages: Vec::new(), thinking: Thinking::OFF },
         allowed: Allowed::CallsOrText,
         priority,
         conversation: None,

@@ -3,7 +3,8 @@
 use crate::folder::copy_into;
 use crate::{fixture, runtime};
 use hob_events::{
-    Allowed, GenerateFailure, GenerateOrder, Generated, Message, Priority, Prompt, StopReason, TurnId, Writing,
+    Allowed, GenerateFailure, GenerateOrder, Generated, Message, Priority, Prompt, StopReason, Thinking, TurnId,
+    Writing,
 };
 use hob_model::{Gemma, LanguageModel, ModelSettings, ModelWorker, Report, Variant, WorkerSettings};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ fn order(turn: u64, said: &str) -> GenerateOrder {
             system: "You look after this house.".into(),
             offer: Arc::default(),
             messages: vec![Message::words(said)],
+            thinking: Thinking::OFF,
         },
         allowed: Allowed::CallsOrText,
         priority: Priority::Person,

@@ -54,6 +54,7 @@ pub(crate) fn command(name: &str, source: Source) -> Command {
         conversation: None,
         area: None,
         dry_run: false,
+        think: None,
         source,
         trust: Trust::Person,
         received: UnixMs(1),
