@@ -112,6 +112,8 @@ pub struct Model {
     pub unload_after_minutes: u32,
     /// Whether the model thinks before it answers, where a command does not say: `off`, `on`, or most tokens of a thought.
     pub thinking: Thinking,
+    /// Whether words that were said before are drafted.
+    pub draft: Draft,
     /// Generations that may wait.
     pub queue: usize,
     /// Whether a model that would not fit into memory is refused before it is opened.
@@ -153,6 +155,7 @@ impl Default for Model {
             fallback: false,
             unload_after_minutes: 0,
             thinking: Thinking::OFF,
+            draft: Draft::Auto,
             queue: 8,
             check_memory: true,
             prepare: true,
@@ -166,6 +169,16 @@ impl Default for Model {
             hub: "https://huggingface.co".into(),
         }
     }
+}
+
+/// Whether words that were said before are drafted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Draft {
+    /// Where that is measured to be faster.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// How the next token is chosen. A temperature of 0 takes the likeliest.

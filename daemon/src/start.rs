@@ -9,7 +9,7 @@ use crate::driver::{Driver, DriverError, Ears, Stages, TOLD, Told};
 use crate::house::{House, Serving};
 use crate::models::Models;
 use crate::service;
-use crate::settings::Settings;
+use crate::settings::{Draft, Settings};
 use crate::shelf::ShelfHandle;
 use crate::supervisor::{Stopped, Supervisor};
 use hob_agent::{Agent, Decisions};
@@ -552,6 +552,7 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Start
             seed: model.sampling.seed,
         },
         check_memory: model.check_memory,
+        draft: model.draft == Draft::Auto,
         hot_celsius: (model.hot_celsius > 0).then_some(model.hot_celsius),
         session,
         memo: (model.memo_entries > 0).then_some(memo),

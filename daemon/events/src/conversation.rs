@@ -177,6 +177,9 @@ pub struct ModelTimings {
     pub generated_tokens: u32,
     /// Tokens that the grammar left no choice about.
     pub forced_tokens: u32,
+    /// Tokens that were drafted from what was said before, and right.
+    #[serde(default)]
+    pub drafted_tokens: u32,
     /// Tokens generated that were a thought, and are no part of the answer.
     #[serde(default)]
     pub thought_tokens: u32,

@@ -3,6 +3,7 @@
 use crate::budget::{Extent, Needs, Size};
 use crate::chat::{ChatFormat, Gemma4, MediaMarkers, Vocabulary};
 use crate::decoder::Decoder;
+use crate::draft::Drafting;
 use crate::encoder::Senses;
 use crate::folder::{ModelFolder, OpenModelError, Variant};
 use crate::front::{Front, Recalled};
@@ -48,6 +49,8 @@ pub struct ModelSettings {
     pub running: bool,
     /// From this temperature on the model rests between runs; `None` leaves heat to the kernel.
     pub hot_celsius: Option<i32>,
+    /// Whether words that were said before are drafted, where that is measured to be faster.
+    pub draft: bool,
     /// How the sessions are set up.
     pub session: SessionSettings,
     /// Where answers are kept that may be given again; `None` decodes everything.
@@ -75,6 +78,7 @@ impl ModelSettings {
             check_memory: true,
             running: false,
             hot_celsius: None,
+            draft: true,
             session: SessionSettings::default(),
             memo: None,
             prefixes: None,
@@ -139,6 +143,7 @@ pub struct Gemma {
     front: Arc<Front>,
     chunk: usize,
     pace: Pace,
+    pub(crate) drafting: Drafting,
     parked: Vec<Begun>,
     /// Where the model has any, and is shown something.
     senses: Option<Senses>,
@@ -221,8 +226,9 @@ impl Gemma {
         };
         let prefixes = prefixes.map(|(identity, prefixes)| Prefixes::open(prefixes, identity.digest()));
         let pace = Pace::new(settings.hot_celsius, "/");
+        let drafting = Drafting::new(settings.draft);
         let library = senses.as_ref().map_or_else(|| Arc::new(Library::none()), |senses| Arc::clone(senses.library()));
-        Ok(Self { prefixes, pace, senses, ..Self::assemble(parts, memo, library) })
+        Ok(Self { prefixes, pace, drafting, senses, ..Self::assemble(parts, memo, library) })
     }
 
     /// Puts a model together from its parts. It decodes everything: only a folder has what a memo is known by.
@@ -258,6 +264,7 @@ impl Gemma {
             }),
             chunk: chunk_tokens,
             pace: Pace::new(None, "/"),
+            drafting: Drafting::new(false),
             parked: Vec::new(),
             senses: None,
         }
@@ -287,6 +294,7 @@ impl Gemma {
             stops: &front.stops,
             chunk: self.chunk,
             pace: &mut self.pace,
+            drafting: &mut self.drafting,
         };
         (front, stage)
     }

@@ -6,6 +6,7 @@
 
 use crate::chat::{ChatFormat, Vocabulary};
 use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
+use crate::draft::Drafting;
 use crate::grammar::{Constraint, ConstraintBroken, Mask};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::kv::Slots;
@@ -31,6 +32,7 @@ pub(crate) struct Stage<'a> {
     /// Tokens of one prefill run.
     pub(crate) chunk: usize,
     pub(crate) pace: &'a mut Pace,
+    pub(crate) drafting: &'a mut Drafting,
 }
 
 impl Stage<'_> {
@@ -59,6 +61,17 @@ impl Stage<'_> {
     /// Rests after a run, where the board is hot.
     pub(crate) fn rest(&mut self, began: Instant, interrupt: &Interrupt) {
         interrupt.rest(self.pace.rest(began.elapsed(), Instant::now()));
+    }
+
+    /// Takes the last `wrong` tokens of a slot back.
+    fn take_back(&mut self, slot: Slot, wrong: usize) -> Result<(), ForwardFailure> {
+        if wrong == 0 {
+            return Ok(());
+        }
+        let len = self.decoder.len(slot).saturating_sub(wrong);
+        let cut = self.decoder.truncate(slot, len);
+        self.slots.cut(slot, self.decoder.len(slot));
+        cut
     }
 
     fn is_suppressed(&self, id: u32) -> bool {
@@ -220,7 +233,8 @@ impl Generation {
         let slot = self.take_slot(stage)?;
         loop {
             let started = Instant::now();
-            let Some((logits, mask)) = self.advance(stage, slot, interrupt)? else {
+            let (draft, alone) = (self.draft(stage), self.unscored == 0);
+            let Some((logits, mask)) = self.advance(stage, slot, &draft, interrupt)? else {
                 self.note_time(started);
                 stage.slots.park(slot, true);
                 self.parked_in = Some(slot);
@@ -233,8 +247,18 @@ impl Generation {
                 stage.decoder.truncate(slot, 0)?;
                 return Err(Failure::NoNumbers);
             }
-            self.score_forced(&logits);
-            let ended = self.choose(stage, &logits, mask.as_ref(), watch)?;
+            let rows: Vec<&[f32]> = logits.rows().collect();
+            let (rows, ahead) = rows.split_at(rows.len().saturating_sub(draft.len()));
+            self.score_forced(rows);
+            let row = rows.last().ok_or(Failure::NothingLeft)?;
+            let mut ended = self.choose(stage, row, mask.as_ref(), watch)?;
+            let right = self.take_right(stage, &draft, ahead, &mut ended, watch)?;
+            stage.take_back(slot, draft.len() - right)?;
+            match draft.is_empty() {
+                false => stage.drafting.note_drafted(started.elapsed(), count(1 + right)),
+                true if self.begun && alone => stage.drafting.note_plain(started.elapsed()),
+                true => {}
+            }
             if self.begun && ended.is_none() {
                 stage.rest(started, interrupt);
             }
@@ -259,11 +283,48 @@ impl Generation {
         Ok(slot)
     }
 
+    /// What is likely to come next, to be run along; nothing inside a call, which the grammar writes half of.
+    fn draft(&self, stage: &mut Stage<'_>) -> Vec<u32> {
+        let free = self.begun && self.unscored == 0 && !self.constraint.in_call() && self.sampler.is_greedy();
+        let room = self.room_left().min(stage.chunk).saturating_sub(1);
+        if !free || room == 0 {
+            return Vec::new();
+        }
+        let draft = stage.drafting.draft(&self.tokens, room);
+        let may_be = draft.iter().take_while(|id| !stage.is_suppressed(**id)).count();
+        draft.into_iter().take(may_be).collect()
+    }
+
+    /// Goes through a draft for as long as it is what is chosen: `ahead` has the row behind each of its ids. Returns how many
+    /// were right.
+    fn take_right(
+        &mut self,
+        stage: &Stage<'_>,
+        draft: &[u32],
+        ahead: &[&[f32]],
+        ended: &mut Option<StopReason>,
+        watch: &mut dyn FnMut(&str),
+    ) -> Result<usize, Failure> {
+        let mut right = 0;
+        for (id, row) in draft.iter().zip(ahead) {
+            // What is forced behind a choice was not run with it.
+            if ended.is_some() || self.unscored > 0 || self.tokens.last() != Some(id) {
+                break;
+            }
+            right += 1;
+            let mask = self.constraint.allowed()?;
+            *ended = self.choose(stage, row, mask.as_ref(), watch)?;
+        }
+        self.timings.drafted_tokens += count(right);
+        Ok(right)
+    }
+
     /// Runs what the slot lacks and works out the next mask meanwhile. Nothing when there is to be room.
     fn advance(
         &mut self,
         stage: &mut Stage<'_>,
         slot: Slot,
+        draft: &[u32],
         interrupt: &Interrupt,
     ) -> Result<Option<(Logits, Option<Mask>)>, Failure> {
         let wanted = self.unscored + 1;
@@ -277,10 +338,11 @@ impl Generation {
             let rest = self.tokens.get(stage.decoder.len(slot)..).unwrap_or_default();
             let (now, keep) = split(rest, stage.chunk, wanted);
             if keep != Keep::Nothing {
+                let (now, keep) = ([now, draft].concat(), Keep::Last(keep.rows() + draft.len()));
                 let (logits, mask) =
-                    beside(|| self.constraint.allowed(), || stage.decoder.forward(slot, now, keep, interrupt));
+                    beside(|| self.constraint.allowed(), || stage.decoder.forward(slot, &now, keep, interrupt));
                 let logits = logits?;
-                stage.slots.append(slot, now);
+                stage.slots.append(slot, &now);
                 return Ok(Some((logits, mask?)));
             }
             let began = Instant::now();
@@ -291,11 +353,11 @@ impl Generation {
     }
 
     /// Judges the forced ids by the rows in front of them.
-    fn score_forced(&mut self, logits: &Logits) {
+    fn score_forced(&mut self, rows: &[&[f32]]) {
         let forced = self.tokens.iter().rev().take(self.unscored);
         let places = self.sureness.iter_mut().rev();
         // The last row is for the id that is chosen next.
-        for ((id, place), row) in forced.zip(places).zip(logits.rows().rev().skip(1)) {
+        for ((id, place), row) in forced.zip(places).zip(rows.iter().rev().skip(1)) {
             *place = sureness(row, *id, |other| other == *id);
         }
         self.unscored = 0;
@@ -305,14 +367,13 @@ impl Generation {
     fn choose(
         &mut self,
         stage: &Stage<'_>,
-        logits: &Logits,
+        row: &[f32],
         mask: Option<&Mask>,
         watch: &mut dyn FnMut(&str),
     ) -> Result<Option<StopReason>, Failure> {
         if self.room_left() == 0 {
             return Ok(Some(StopReason::Length));
         }
-        let row = logits.rows().next_back().ok_or(Failure::NothingLeft)?;
         let allowed = |id: u32| mask.is_none_or(|mask| mask.allows(id)) && !stage.is_suppressed(id);
         let choice = self.sampler.choose(row, allowed).ok_or(Failure::NothingLeft)?;
         self.constraint.accept(choice.token)?;

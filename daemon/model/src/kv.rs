@@ -92,7 +92,8 @@ impl Slots {
         }
     }
 
-    fn cut(&mut self, slot: Slot, len: usize) {
+    /// Notes that a slot was cut back.
+    pub(crate) fn cut(&mut self, slot: Slot, len: usize) {
         if let Some(held) = self.held.get_mut(slot.0) {
             held.tokens.truncate(len);
         }

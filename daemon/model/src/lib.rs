@@ -13,6 +13,7 @@ pub mod chat;
 mod config;
 mod decoder;
 mod describe;
+mod draft;
 mod embed;
 mod encoder;
 mod folder;

@@ -44,6 +44,11 @@ pub struct Sampler {
 }
 
 impl Sampler {
+    /// Whether it takes the likeliest each time.
+    pub(crate) fn is_greedy(&self) -> bool {
+        self.sampling.is_greedy()
+    }
+
     /// A sampler at the beginning of its seed.
     #[must_use]
     pub fn new(sampling: Sampling) -> Self {

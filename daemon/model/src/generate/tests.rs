@@ -1,5 +1,6 @@
 //! The loop with the real format and the real grammar over a decoder that writes what a test wants.
 
+mod draft;
 mod thought;
 
 use crate::chat::{ChatFormat, Gemma4, Vocabulary};
@@ -243,11 +244,8 @@ fn a_conversation_goes_on_from_its_own_tokens() {
     let first = GenerateOrder { conversation, ..order("is it on?") };
     let generated = generate(&mut model, &first).unwrap();
     let mut next = first;
-    let part = hob_events::Part::Written {
-        writing: generated.writing,
-        tokens: generated.tokens.clone(),
-        tokenizer: generated.tokenizer,
-    };
+    let part =
+        Part::Written { writing: generated.writing, tokens: generated.tokens.clone(), tokenizer: generated.tokenizer };
     next.prompt.messages.push(Message::Model { parts: vec![part] });
     next.prompt.messages.push(Message::words("and now?"));
     let timings = generate(&mut model, &next).unwrap().timings;

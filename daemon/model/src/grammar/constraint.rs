@@ -86,11 +86,6 @@ impl Constraint {
         self.thought.as_ref().map_or(0, Thought::len)
     }
 
-    /// Whether nothing holds the next id, nor will hold any later one.
-    pub(crate) fn is_free(&self) -> bool {
-        self.grammar.is_none() && self.thought.is_none()
-    }
-
     /// The ids that may come next; nothing when all may. After the end no id may.
     ///
     /// # Errors

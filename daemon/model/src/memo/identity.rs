@@ -46,6 +46,7 @@ impl Identity {
             check_memory: _,
             running: _,
             hot_celsius: _,
+            draft: _,
             chunk_tokens,
             slots: _,
             sampling: _,

@@ -55,7 +55,7 @@ fn a_thought_stands_in_front_of_a_call_and_nobody_sees_it() {
 fn what_follows_a_thought_is_held_to_the_offer_and_a_thought_holds_no_call() {
     // In its thought it wants to call; the call itself names something that is not there.
     let wish = "<|channel>thought\n<|tool_call>x<channel|><|tool_call>call:turn_on{device:<|\"|>oven<|\"|>}";
-    let generated = generate(&mut thinker(writes(wish)), &thinking(8)).unwrap();
+    let generated = generate(&mut thinker(writes(wish)), &thinking(64)).unwrap();
     let call = vocabulary().id("<|tool_call>").unwrap();
     let thought_end = vocabulary().id("<channel|>").unwrap();
     let end = generated.tokens.iter().position(|id| *id == thought_end).unwrap();
