@@ -12,7 +12,10 @@ use std::sync::Arc;
 /// Words that the model goes on with in circles, and words that it answers without saying anything twice.
 const TEXTS: [(&str, &str); 2] = [
     ("copy-like", "say milk, bread, eggs, milk, bread, eggs, milk, bread, eggs, milk, bread, eggs, milk, bread"),
-    ("unlike", "what is the weather going to be like on the coast this weekend, and should the boat stay in the harbour?"),
+    (
+        "unlike",
+        "what is the weather going to be like on the coast this weekend, and should the boat stay in the harbour?",
+    ),
 ];
 
 fn order(said: &str) -> GenerateOrder {

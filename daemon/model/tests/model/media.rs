@@ -3,7 +3,7 @@
 
 use crate::golden::greedy;
 use crate::{fixture, runtime};
-use hob_events::{Frame, GenerateFailure, Medium, MediumId, Message, Offer, Prompt};
+use hob_events::{Frame, GenerateFailure, Medium, MediumId, Message, Offer, Prompt, Thinking};
 use hob_model::chat::{ChatFormat, Gemma4, Vocabulary};
 use hob_model::media::image::ImageBudget;
 use hob_model::media::sound;
@@ -162,7 +162,8 @@ fn a_prompt_with_media_has_the_ids_of_googles_processor() {
         let medium = if case.media[0].kind == "image" { Medium::Image { id } } else { Medium::Audio { id } };
         let shown = senses.show(&medium).unwrap();
         let messages = vec![Message::User { text: text.to_owned(), media: vec![medium] }];
-        let rendered = Prompt { system: "".into(), offer: Arc::new(Offer::default()), messages };
+        let rendered =
+            Prompt { system: "".into(), offer: Arc::new(Offer::default()), messages, thinking: Thinking::OFF };
         let ids = format.render(&rendered, &[shown]).unwrap();
         assert_eq!(ids, prompt(&senses, &shelf, case), "{}", case.name);
     }

@@ -53,7 +53,10 @@ fn everything(text: &str) -> (Prompt, Vec<Shown>) {
         Shown::Picture(rows(7, 1)),
     ];
     let messages = vec![Message::User { text: text.into(), media }];
-    (Prompt { system: "".into(), offer: Arc::new(Offer::default()), messages }, shown)
+    (
+        Prompt { system: "".into(), offer: Arc::new(Offer::default()), messages, thinking: hob_events::Thinking::OFF },
+        shown,
+    )
 }
 
 /// The ids for people, rows by their number.

@@ -9,7 +9,7 @@ const THOUGHT: &str = "<|channel>thought\nit is dark.<channel|>";
 
 fn rendered(messages: Vec<Message>, thinking: Thinking) -> String {
     let prompt = Prompt { thinking, ..prompt(Offer::default(), messages) };
-    shown(THINKER.vocabulary(), &THINKER.render(&prompt).unwrap())
+    shown(THINKER.vocabulary(), &THINKER.render(&prompt, &[]).unwrap())
 }
 
 #[test]
@@ -17,7 +17,7 @@ fn a_template_tells_whether_it_knows_thoughts() {
     assert!(THINKER.thinks() && !GEMMA.thinks());
     let messages = || vec![user("light on")];
     let asked = Prompt { thinking: Thinking::USUAL, ..prompt(Offer::default(), messages()) };
-    assert_eq!(GEMMA.render(&asked).unwrap(), render(&*GEMMA, Offer::default(), messages()), "it leaves them out");
+    assert_eq!(GEMMA.render(&asked, &[]).unwrap(), render(&*GEMMA, Offer::default(), messages()), "it leaves them out");
 }
 
 #[test]
