@@ -4,7 +4,7 @@
 
 use hob_events::{
     Allowed, Device, DeviceKind, Effects, GenerateOrder, Inventory, Message, Offer, PluginName, Priority, Prompt,
-    Replies, Risk, ToolName, ToolSpec, TurnId,
+    Replies, Risk, Thinking, ToolName, ToolSpec, TurnId,
 };
 use serde_json::json;
 use std::sync::Arc;
@@ -48,6 +48,7 @@ impl Orders {
                 system: system.into(),
                 offer: Arc::new(offer),
                 messages: vec![Message::User { text, media: Vec::new() }],
+                thinking: Thinking::OFF,
             },
             allowed,
             priority: Priority::Person,
