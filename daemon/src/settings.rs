@@ -5,8 +5,8 @@
 
 use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Rules};
-use hob_model::Activations;
 use hob_events::{CommandLimits, NodeName, Thinking};
+use hob_model::Activations;
 use hob_model_store::HubAddress;
 use hob_onnx::{Provider, Wanted};
 use serde::Deserialize;
