@@ -352,3 +352,24 @@ proptest! {
         prop_assert_eq!(control(render(&*GEMMA, hostile, words)), control(render(&*GEMMA, safe, vec![user("-")])));
     }
 }
+
+/// Both were found by fuzzing.
+#[test]
+fn a_tokenizer_that_the_library_panics_over_or_that_fills_the_memory_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let said = |change: &dyn Fn(&mut Value)| {
+        let text =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tiny/tokenizer.json"));
+        let mut json = serde_json::from_str(&text.unwrap()).unwrap();
+        change(&mut json);
+        let path = folder.path().join("tokenizer.json");
+        std::fs::write(&path, json.to_string()).unwrap();
+        let error = Vocabulary::open(&path).expect_err("it is damaged");
+        error.to_string().replace(&folder.path().display().to_string(), "<folder>")
+    };
+    let decoder = |json: &mut Value| json["decoder"] = 5.into();
+    let told = said(&decoder);
+    assert!(told.starts_with("the tokenizer <folder>/tokenizer.json cannot be read: "), "{told}");
+    let far = |json: &mut Value| json["model"]["vocab"]["far"] = u32::MAX.into();
+    insta::assert_snapshot!(said(&far), @"the tokenizer has a token 4294967295, and hob knows none beyond 4194304: its file is damaged, fetch it again");
+}

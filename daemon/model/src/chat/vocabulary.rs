@@ -2,11 +2,15 @@
 
 use hob_events::TokenizerId;
 use sha2::{Digest, Sha256};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use tokenizers::Tokenizer;
 
 /// Characters that mark places in a rendered prompt. They mean nothing to anyone, and never come in from outside.
 pub(super) const HOLE: char = '\u{F8D0}';
+
+/// The highest id that is believed: sixteen times Gemma's. Each id up to the highest takes memory, whether it is used or not.
+const HIGHEST_ID: u32 = 1 << 22;
 
 /// Why a tokenizer cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +26,11 @@ pub enum VocabularyUnreadable {
     /// Its tokens cannot be turned into bytes.
     #[error("the tokenizer's decoder is neither byte level nor byte fallback, so its tokens cannot be constrained")]
     Decoder,
+    /// An id beyond [`HIGHEST_ID`].
+    #[error(
+        "the tokenizer has a token {0}, and hob knows none beyond {HIGHEST_ID}: its file is damaged, fetch it again"
+    )]
+    Id(u32),
     /// A token that the format needs is missing.
     #[error("the tokenizer has no token {0}: it belongs to another family of models")]
     Token(String),
@@ -44,8 +53,11 @@ impl Vocabulary {
     /// # Errors
     /// [`VocabularyUnreadable`] when the file is missing or damaged, or its tokens stand for no bytes.
     pub fn open(path: &Path) -> Result<Self, VocabularyUnreadable> {
-        let tokenizer = Tokenizer::from_file(path)
-            .map_err(|error| VocabularyUnreadable::File { path: path.to_owned(), message: error.to_string() })?;
+        let refused = |message: String| VocabularyUnreadable::File { path: path.to_owned(), message };
+        // The library panics over a decoder that it does not know, instead of saying so.
+        let tokenizer = catch_unwind(AssertUnwindSafe(|| Tokenizer::from_file(path)))
+            .map_err(|_| refused("it is damaged, fetch it again".to_owned()))?
+            .map_err(|error| refused(error.to_string()))?;
         Self::new(tokenizer)
     }
 
@@ -58,7 +70,7 @@ impl Vocabulary {
     /// Takes a tokenizer that was read already.
     ///
     /// # Errors
-    /// [`VocabularyUnreadable::Decoder`] when its tokens stand for no bytes.
+    /// [`VocabularyUnreadable`] when its tokens stand for no bytes, or an id is beyond all reason.
     pub fn new(tokenizer: Tokenizer) -> Result<Self, VocabularyUnreadable> {
         let spelling = Spelling::of(&tokenizer).ok_or(VocabularyUnreadable::Decoder)?;
         let added = tokenizer.get_added_tokens_decoder();
@@ -70,7 +82,11 @@ impl Vocabulary {
             .map(|(id, token)| (*id, token.content.clone()))
             .collect();
         control.sort_unstable();
-        let size = tokenizer.get_vocab(true).values().max().map_or(0, |highest| highest + 1);
+        let highest = tokenizer.get_vocab(true).into_values().max();
+        if let Some(id) = highest.filter(|id| *id > HIGHEST_ID) {
+            return Err(VocabularyUnreadable::Id(id));
+        }
+        let size = highest.map_or(0, |highest| highest + 1);
         let bytes: Vec<Vec<u8>> = (0..size)
             .map(|id| match added.get(&id) {
                 Some(token) if is_control(&token.content, token.special) => Vec::new(),
