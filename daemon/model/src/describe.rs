@@ -2,6 +2,7 @@
 
 use crate::budget::Needs;
 use crate::folder::{ModelFolder, OpenModelError};
+use hob_onnx::Graph;
 use serde::Serialize;
 use std::path::Path;
 
@@ -33,16 +34,21 @@ pub struct Description {
     pub context_tokens: Option<usize>,
     /// Logits per step.
     pub vocabulary: usize,
-    /// Whether it has a graph for pictures.
-    pub vision: bool,
-    /// Whether it has a graph for sound.
-    pub audio: bool,
+    /// Bytes of the weights of its graph for pictures, which is open only while some are looked at; none without one.
+    pub vision_bytes: Option<u64>,
+    /// Bytes of the weights of its graph for sound, likewise.
+    pub audio_bytes: Option<u64>,
     /// Whether its template can ask for thoughts.
     pub thinking: bool,
     /// Whether embedding rows are read from disk instead of loading their tables.
     pub tables_on_disk: bool,
     /// Every file, sorted by name.
     pub files: Vec<FileSize>,
+}
+
+/// What an encoder's weights take; nothing for one that is not there or cannot be read, which is told when it is opened.
+fn weights(encoder: Option<&Path>) -> Option<u64> {
+    encoder.and_then(|file| Graph::read(file).ok()).map(|graph| graph.bytes_in_memory())
 }
 
 /// Looks into a folder. The graphs are read and not loaded, so this takes no time and no memory to speak of.
@@ -66,8 +72,8 @@ pub fn describe(folder: &ModelFolder) -> Result<Description, OpenModelError> {
         kv_bytes_per_token: layout.bytes_per_token(),
         context_tokens: folder.config.max_positions(),
         vocabulary: layout.vocabulary,
-        vision: folder.vision.is_some(),
-        audio: folder.audio.is_some(),
+        vision_bytes: weights(folder.vision.as_deref()),
+        audio_bytes: weights(folder.audio.as_deref()),
         thinking: std::fs::read_to_string(path.join("chat_template.jinja"))
             .is_ok_and(|template| template.contains("enable_thinking")),
         tables_on_disk: needs.tables_on_disk(),

@@ -11,7 +11,6 @@ use crate::folder::{ModelFolder, OpenModelError};
 use crate::front::told;
 use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
-use crate::prepared::Prepared;
 use crate::slot::Filled;
 use hob_onnx::{RunError, Runtime, Session, SessionSettings, Share, Stop, Tensor, TensorError};
 use std::io::{self, Read, Write};
@@ -32,6 +31,22 @@ pub struct OrtDecoder {
     senses: Option<Senses>,
 }
 
+/// Opens the decoder as it was prepared, else as published; and whether its caches grow in place.
+fn open_decoder(
+    runtime: &Runtime,
+    folder: &ModelFolder,
+    settings: &SessionSettings,
+) -> Result<(Session, bool), OpenModelError> {
+    if let Some(prepared) = &folder.prepared {
+        match Session::open_prepared(runtime, &folder.decoder, prepared.graph(), settings) {
+            Ok(session) => return Ok((session, prepared.in_place())),
+            // What hob makes of a graph is a gain, and must never be what keeps a model from running.
+            Err(error) => tracing::warn!(%error, "the prepared decoder cannot be opened, and is run as published"),
+        }
+    }
+    Ok((Session::open(runtime, &folder.decoder, settings)?, false))
+}
+
 impl OrtDecoder {
     /// Opens both graphs of a folder, with `slots` empty caches of at most `context` tokens each.
     ///
@@ -45,12 +60,8 @@ impl OrtDecoder {
         context: usize,
     ) -> Result<Self, OpenModelError> {
         let embed = Embed::open(runtime, &folder.embed, settings)?;
-        let decoder = match &folder.prepared {
-            Some(prepared) => Session::open_prepared(runtime, &folder.decoder, prepared.graph(), settings)?,
-            None => Session::open(runtime, &folder.decoder, settings)?,
-        };
+        let (decoder, in_place) = open_decoder(runtime, folder, settings)?;
         let layout = Layout::read(embed.signature(), decoder.signature())?;
-        let in_place = folder.prepared.as_ref().is_some_and(Prepared::in_place);
         let empty = || match in_place {
             true => Filled::in_place(&decoder, &layout, context),
             false => Filled::grown(&layout.caches).map_err(RunError::from),

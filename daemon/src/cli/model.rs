@@ -162,7 +162,8 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
             format!("embeddings    {tables}"),
             format!("context       {} of {} tokens", settings.model.context_tokens, model.context_tokens.unwrap_or(0)),
             format!("vocabulary    {}", model.vocabulary),
-            format!("vision, audio {}, {}", model.vision, model.audio),
+            format!("vision        {}", encoder(model.vision_bytes)),
+            format!("audio         {}", encoder(model.audio_bytes)),
             format!("thinking      {}", if model.thinking { "on request" } else { "no: its template asks for none" }),
             format!("files         {}, {}", model.files.len(), Size(bytes)),
         ];
@@ -179,6 +180,10 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
     };
     invocation.print(&info, lines)?;
     Ok(Exit::Ok)
+}
+
+fn encoder(bytes: Option<u64>) -> String {
+    bytes.map_or("no".to_owned(), |bytes| format!("yes: {} more while it is used", Size(bytes)))
 }
 
 /// What takes minutes for gigabytes is said beforehand to a person who waits.

@@ -85,7 +85,7 @@ fn a_tokenizer_of_another_family_is_refused() {
 fn a_folder_is_described() {
     let told = describe(&ModelFolder::open(&fixture("tiny"), None).unwrap()).unwrap();
     assert_eq!((told.name.as_str(), told.variant, told.layers, told.kv_pairs), ("tiny", "q4", Some(4), 2));
-    assert_eq!((told.context_tokens, told.vision, told.audio), (Some(8192), false, false));
+    assert_eq!((told.context_tokens, told.vision_bytes, told.audio_bytes), (Some(8192), None, None));
     assert!(told.files.iter().any(|file| file.name == "onnx/embed_tokens_q4.onnx_data" && file.bytes > 0));
     // Two pairs: one head of 8 and one of 16, in single precision.
     assert_eq!(told.kv_bytes_per_token, 2 * (8 + 16) * 4);

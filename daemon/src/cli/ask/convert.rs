@@ -30,14 +30,20 @@ const COMPLAINT: u64 = 4096;
 /// Seconds of a film that are looked at. The model sees 32 pictures of them.
 const FILM_SECONDS: &str = "600";
 
+/// Containers that hold all that they are. A playlist, which names other files to be read, is none of them.
+const FORMATS: &str = "mov,mp4,matroska,webm,avi,mpegts,mpeg,flv,asf,ogg,mp3,flac,wav,aac,amr,aiff,au,caf,gif,\
+    bmp_pipe,gif_pipe,jpeg_pipe,jpegxl_pipe,png_pipe,tiff_pipe,webp_pipe";
+
 /// Nothing but the file itself is opened.
-const BEFORE: [&str; 12] = [
+const BEFORE: [&str; 14] = [
     "-nostdin",
     "-hide_banner",
     "-loglevel",
     "error",
     "-protocol_whitelist",
     "file,pipe",
+    "-format_whitelist",
+    FORMATS,
     "-threads",
     "2",
     "-i",
@@ -85,20 +91,22 @@ impl Ffmpeg<'_> {
         command.args(BEFORE).args(arguments).arg("pipe:1");
         command.env_clear().envs(std::env::var_os("PATH").map(|path| ("PATH", path)));
         let started = command.stdin(file).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let child = started.map_err(|error| {
-if error.kind() == ErrorKind::NotFound {
-anyhow::anyhow!(
-                "{} is of a format that hob reads only with ffmpeg, and {} is not installed: install it, or convert the \
-                 file to PNG, JPEG, WebP or WAV",
-                path.display(),
-                self.program
-            )
-} else {
-anyhow::Error::new(error).context(format!("cannot run {}", self.program))
-}
-})?;
+        let child = started.map_err(|error| self.absent(path, error))?;
         bound(&child);
         finish(child).with_context(|| format!("ffmpeg cannot read {}", path.display()))
+    }
+
+    /// Why the program did not start.
+    fn absent(self, path: &Path, error: std::io::Error) -> anyhow::Error {
+        if error.kind() != ErrorKind::NotFound {
+            return anyhow::Error::new(error).context(format!("cannot run {}", self.program));
+        }
+        anyhow::anyhow!(
+            "{} is of a format that hob reads only with ffmpeg, and {} is not installed: install it, or convert the file \
+             to PNG, JPEG, WebP or WAV",
+            path.display(),
+            self.program
+        )
     }
 }
 
