@@ -1,7 +1,7 @@
 //! The words of the house: plain data that crosses stages, the command contract among it.
 //!
 //! No I/O, no channels, no clock: time arrives as [`UnixMs`] from whoever owns a clock. Every other crate of hob may
-//! name this one, and this one names none of them. Read [`command`] for what may be asked, [`tool`] for what is done
+//! name this one, and this one names none of them. Read [`command`] for what may be asked, [`ToolSpec`] for what is done
 //! about it, [`record`] for what is written down.
 
 pub mod command;
@@ -13,7 +13,7 @@ pub mod medium;
 pub mod record;
 pub mod result;
 pub mod thinking;
-mod tool;
+pub mod tool;
 pub mod topic;
 pub mod trust;
 pub mod unfinished;

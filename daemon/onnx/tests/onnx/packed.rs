@@ -10,7 +10,7 @@ const DECODER: &str = "decoder_model_merged_q4f16.onnx";
 fn decoder(folder: &Path) -> PathBuf {
     let fixture = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/published/onnx"));
     for name in [DECODER.to_owned(), format!("{DECODER}_data")] {
-        std::fs::copy(fixture.join(&name), folder.join(&name)).unwrap();
+        std::fs::copy(fixture.join(&name), folder.join(&name)).expect("the fixture can be copied");
     }
     folder.join(DECODER)
 }
@@ -25,19 +25,19 @@ fn open(path: &Path, packed: &PackedSettings) -> (Session, Packing) {
 
 fn open_with(path: &Path, settings: &SessionSettings, packed: &PackedSettings) -> (Session, Packing) {
     let settings = SessionSettings { packed: Some(packed.clone()), ..settings.clone() };
-    let session = Session::open(&runtime(), path, &settings).unwrap();
-    let packing = session.packing().unwrap().clone();
+    let session = Session::open(&runtime(), path, &settings).expect("the fixture opens");
+    let packing = session.packing().expect("it was asked for").clone();
     (session, packing)
 }
 
 /// The logits of one token after nothing, with every row the same number.
 fn logits(session: &mut Session) -> Vec<f32> {
     let made = |name: &str| match name {
-        "attention_mask" => Tensor::i64(&[1, 1], vec![1]).unwrap(),
-        "position_ids" => Tensor::i64(&[1, 1], vec![0]).unwrap(),
-        "num_logits_to_keep" => Tensor::i64(&[], vec![1]).unwrap(),
+        "attention_mask" => Tensor::i64(&[1, 1], vec![1]).expect("one number"),
+        "position_ids" => Tensor::i64(&[1, 1], vec![0]).expect("one number"),
+        "num_logits_to_keep" => Tensor::i64(&[], vec![1]).expect("one number"),
         _ => {
-            let port = session.signature().inputs.iter().find(|port| port.name == name).unwrap();
+            let port = session.signature().inputs.iter().find(|port| port.name == name).expect("it is an input");
             let free = if name.starts_with("past") { 0 } else { 1 };
             let shape: Vec<usize> = (0..port.dims.len())
                 .map(|axis| match port.dims[axis] {
@@ -46,17 +46,18 @@ fn logits(session: &mut Session) -> Vec<f32> {
                     Dim::Fixed(size) => size,
                 })
                 .collect();
-            match port.element.unwrap() {
-                Element::F32 => Tensor::f32(&shape, vec![0.25; shape.iter().product()]).unwrap(),
-                other => Tensor::zeros(other, &shape).unwrap(),
+            match port.element {
+                Some(Element::F32) => Tensor::f32(&shape, vec![0.25; shape.iter().product()]),
+                other => Tensor::zeros(other.expect("hob knows its numbers"), &shape),
             }
+            .expect("a tensor of that shape")
         }
     };
     let names: Vec<String> = session.signature().inputs.iter().map(|port| port.name.clone()).collect();
     let tensors: Vec<Tensor> = names.iter().map(|name| made(name)).collect();
     let feeds: Vec<(&str, &Tensor)> = names.iter().map(String::as_str).zip(&tensors).collect();
-    let stop = session.stop_handle().unwrap();
-    session.run(&feeds, &stop).unwrap()[0].last_rows(1).unwrap()
+    let stop = session.stop_handle().expect("a handle");
+    session.run(&feeds, &stop).expect("it runs")[0].last_rows(1).expect("numbers")
 }
 
 #[test]
