@@ -41,6 +41,8 @@ SHAPES = {
 NUMBERS = {layout.Q4: np.float32, layout.Q4F16: np.float16, layout.Q2F16: np.float16}
 TABLE_BITS, TABLE_BLOCK = 4, 32
 HEAD_BITS = 4
+ENDS = [1, 106]
+"""`<eos>` and `<turn|>`, by which a turn ends that calls nothing."""
 CHUNK_BYTES = 2**31 - 2**16
 """A data file stays below two gigabytes: browsers cannot map more."""
 SPREAD = {4: 4.61, 2: 1.12}
@@ -206,7 +208,14 @@ def make(model: str, suffix: str, rounding: Rounding, out: Path, tables_of: Path
     true_vocabulary.build(words)
     folder.write_json(
         out / "generation_config.json",
-        {"bos_token_id": 2, "eos_token_id": folder.STOPS, "pad_token_id": 0, "do_sample": False},
+        {
+            "bos_token_id": 2,
+            "eos_token_id": folder.STOPS,
+            "pad_token_id": 0,
+            "do_sample": False,
+            # Random weights would end as they begin, and what is measured is a decoding of so many tokens.
+            "suppress_tokens": ENDS,
+        },
     )
     shutil.copyfile(folder.TEMPLATE, out / folder.TEMPLATE.name)
 
