@@ -2,7 +2,7 @@
 
 use crate::orders::Orders;
 use anyhow::{Context, bail};
-use hob_events::{Allowed, GenerateOrder, Generated, ModelTimings, Writing};
+use hob_events::{Allowed, GenerateOrder, Generated, ModelTimings, StopReason, Writing};
 use hob_model::{
     Activations, Gemma, Interrupt, LanguageModel, MemoSettings, ModelFolder, ModelSettings, Needs, PrefixSettings,
     PrepareSettings, Prepared, Progress,
@@ -203,7 +203,9 @@ impl Work {
             give(self, Allowed::CallsOrText, 1)?;
             let call = give(self, Allowed::CallsOrEnd, LONGEST)?;
             let timings = call.generated.timings;
-            if !matches!(call.generated.writing.as_slice(), [Writing::Call(_), ..]) {
+            // One that was cut off is not remembered.
+            let whole = call.generated.stop == StopReason::ToolCalls;
+            if !whole || !matches!(call.generated.writing.as_slice(), [Writing::Call(_), ..]) {
                 continue;
             }
             let recalled = give(self, Allowed::CallsOrEnd, LONGEST)?;

@@ -58,8 +58,12 @@ impl Sampler {
     /// Chooses among the ids for which `allowed` says yes; nothing when it never does.
     pub fn choose(&mut self, logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<Choice> {
         let candidates = || ids(logits).filter(|(id, logit)| logit.is_finite() && allowed(*id));
-        let (best, _) = candidates().reduce(|best, next| if next.1 > best.1 { next } else { best })?;
-        let token = if self.sampling.is_greedy() { best } else { self.draw(candidates().collect()) };
+        let token = if self.sampling.is_greedy() {
+            likeliest(logits, &allowed)?
+        } else {
+            let candidates: Vec<(u32, f32)> = candidates().collect();
+            (!candidates.is_empty()).then(|| self.draw(candidates))?
+        };
         Some(Choice { token, sureness: sureness(logits, token, &allowed) })
     }
 
@@ -87,6 +91,15 @@ impl Sampler {
     }
 }
 
+/// The first of the highest that are allowed. Few logits are higher than all before them: only those are asked about.
+fn likeliest(logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<u32> {
+    let better = |best: Option<(u32, f32)>, (id, logit): (u32, f32)| {
+        let higher = logit.is_finite() && best.is_none_or(|(_, highest)| logit > highest);
+        if higher && allowed(id) { Some((id, logit)) } else { best }
+    };
+    ids(logits).fold(None, better).map(|(id, _)| id)
+}
+
 /// How many of the falling weights make up the share `top_p`; at least one of them.
 fn nucleus(weights: &[f32], top_p: f32) -> usize {
     if top_p <= 0.0 || top_p >= 1.0 {
@@ -104,21 +117,69 @@ fn nucleus(weights: &[f32], top_p: f32) -> usize {
 
 /// How sure the model was of a token: the share of its raw distribution that was allowed, and the token's share of that.
 pub fn sureness(logits: &[f32], token: u32, allowed: impl Fn(u32) -> bool) -> Confidence {
-    let top = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mass = |logit: f32| f64::from((logit - top).exp());
+    let top = logits.chunks(STRIDE).map(highest).fold(f32::NEG_INFINITY, f32::max);
     let (mut whole, mut kept, mut winner) = (0.0_f64, 0.0_f64, 0.0_f64);
-    for (id, logit) in ids(logits) {
-        let mass = mass(logit);
-        whole += mass;
-        if allowed(id) {
-            kept += mass;
+    let mut first = 0;
+    for stride in logits.chunks(STRIDE) {
+        let mut masses = [0.0; STRIDE];
+        masses.iter_mut().zip(stride).for_each(|(mass, logit)| *mass = exp(logit - top));
+        whole += f64::from(sum(&masses));
+        for (id, mass) in (first..).zip(&mut masses).take(stride.len()) {
+            if id == token {
+                winner = f64::from(*mass);
+            }
+            if !allowed(id) {
+                *mass = 0.0;
+            }
         }
-        if id == token {
-            winner = mass;
-        }
+        kept += f64::from(sum(&masses));
+        first += STRIDE_IDS;
     }
     let share = |part: f64, of: f64| if of > 0.0 { narrow(part / of) } else { 0.0 };
     Confidence { kept: share(kept, whole), winner: share(winner, kept) }
+}
+
+/// Logits that are worked on together. A vocabulary has hundreds of thousands, and each step looks at all of them: one
+/// after the other that is a twentieth of a step, many at once it is hardly seen.
+const STRIDE: usize = 64;
+const STRIDE_IDS: u32 = 64;
+
+/// Numbers of a vector register, or of two.
+const LANES: usize = 8;
+
+fn highest(numbers: &[f32]) -> f32 {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    for numbers in numbers.chunks(LANES) {
+        // Not `f32::max`: that one has a NaN to care about, and takes three operations.
+        lanes.iter_mut().zip(numbers).for_each(|(lane, number)| *lane = if *number > *lane { *number } else { *lane });
+    }
+    lanes.into_iter().fold(f32::NEG_INFINITY, f32::max)
+}
+
+fn sum(numbers: &[f32; STRIDE]) -> f32 {
+    let mut lanes = [0.0; LANES];
+    for numbers in numbers.chunks(LANES) {
+        lanes.iter_mut().zip(numbers).for_each(|(lane, number)| *lane += number);
+    }
+    lanes.iter().sum()
+}
+
+/// e to a power that is not above zero, within two units of the last place; what is less than e⁻⁸⁷ counts as that, and so
+/// does what is no number. Without branches and calls, so that the compiler does several at once.
+///
+/// The polynomial is that of the Cephes library's `expf` (S. L. Moshier).
+fn exp(power: f32) -> f32 {
+    const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    const POLYNOMIAL: [f32; 6] =
+        [1.987_569_2e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    /// Added to a small number, its whole part and the exponent's bias stand in the lowest bits.
+    const WHOLE: f32 = 12_582_912.0 + 127.0;
+    let power = if power > -87.0 { power } else { -87.0 };
+    let shifted = power * std::f32::consts::LOG2_E + WHOLE;
+    let twos = shifted - WHOLE;
+    let rest = power - twos * LN_2[0] - twos * LN_2[1];
+    let sum = POLYNOMIAL.iter().fold(0.0, |sum, factor| sum * rest + factor);
+    (sum * rest * rest + rest + 1.0) * f32::from_bits(shifted.to_bits() << 23)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a share between 0 and 1: single precision is more than enough")]
@@ -172,6 +233,32 @@ mod tests {
             };
             prop_assert_eq!(run(), run());
         }
+    }
+
+    proptest! {
+        #[test]
+        fn powers_of_e_are_those_of_the_library(power in -86.9_f32..=0.0) {
+            let (seen, wanted) = (f64::from(exp(power)), f64::from(power).exp());
+            prop_assert!((seen / wanted - 1.0).abs() < 3e-7, "{seen} {wanted}");
+        }
+
+        #[test]
+        fn many_at_once_are_as_sure_as_one_after_the_other(
+            logits in proptest::collection::vec(-30.0_f32..30.0, 1..300),
+            gap in 1_u32..5,
+        ) {
+            let whole: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            let kept: f64 = logits.iter().step_by(usize::try_from(gap).unwrap()).map(|logit| f64::from(*logit).exp()).sum();
+            let seen = sureness(&logits, 0, |id| id.is_multiple_of(gap));
+            prop_assert!((f64::from(seen.kept) - kept / whole).abs() < 1e-5);
+            prop_assert!((f64::from(seen.winner) - f64::from(logits[0]).exp() / kept).abs() < 1e-5);
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_weighs_nothing() {
+        let seen = sureness(&[1.0, f32::NAN, f32::NEG_INFINITY], 0, |_| true);
+        assert_eq!((seen.kept, seen.winner), (1.0, 1.0));
     }
 
     #[test]
