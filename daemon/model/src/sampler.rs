@@ -170,8 +170,7 @@ fn sum(numbers: &[f32; STRIDE]) -> f32 {
 /// The polynomial is that of the Cephes library's `expf` (S. L. Moshier).
 fn exp(power: f32) -> f32 {
     const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    const POLYNOMIAL: [f32; 6] =
-        [1.987_569_2e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    const POLYNOMIAL: [f32; 6] = [1.987_569_2e-4, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
     /// Added to a small number, its whole part and the exponent's bias stand in the lowest bits.
     const WHOLE: f32 = 12_582_912.0 + 127.0;
     let power = if power > -87.0 { power } else { -87.0 };
