@@ -26,7 +26,7 @@ pub enum VocabularyUnreadable {
     /// Its tokens cannot be turned into bytes.
     #[error("the tokenizer's decoder is neither byte level nor byte fallback, so its tokens cannot be constrained")]
     Decoder,
-    /// An id beyond [`HIGHEST_ID`].
+    /// An id beyond `HIGHEST_ID`.
     #[error(
         "the tokenizer has a token {0}, and hob knows none beyond {HIGHEST_ID}: its file is damaged, fetch it again"
     )]
