@@ -204,7 +204,7 @@ impl Work {
             let call = give(self, Allowed::CallsOrEnd, LONGEST)?;
             let timings = call.generated.timings;
             // One that was cut off is not remembered.
-            let whole = call.generated.stop == StopReason::ToolCalls;
+            let whole = call.generated.stop != StopReason::Length;
             if !whole || !matches!(call.generated.writing.as_slice(), [Writing::Call(_), ..]) {
                 continue;
             }

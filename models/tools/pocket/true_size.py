@@ -43,6 +43,8 @@ TABLE_BITS, TABLE_BLOCK = 4, 32
 HEAD_BITS = 4
 ENDS = [1, 106]
 """`<eos>` and `<turn|>`, by which a turn ends that calls nothing."""
+END_OF_CALL = 49
+"""`<tool_call|>`."""
 CHUNK_BYTES = 2**31 - 2**16
 """A data file stays below two gigabytes: browsers cannot map more."""
 SPREAD = {4: 4.61, 2: 1.12}
@@ -210,10 +212,11 @@ def make(model: str, suffix: str, rounding: Rounding, out: Path, tables_of: Path
         out / "generation_config.json",
         {
             "bos_token_id": 2,
-            "eos_token_id": folder.STOPS,
+            "eos_token_id": [*folder.STOPS, END_OF_CALL],
             "pad_token_id": 0,
             "do_sample": False,
-            # Random weights would end as they begin, and what is measured is a decoding of so many tokens.
+            # Random weights would end as they begin, or write one call after the other without an end: what is measured is
+            # a decoding of so many tokens, and one call.
             "suppress_tokens": ENDS,
         },
     )
