@@ -16,6 +16,7 @@ mod operator;
 pub mod service;
 pub mod settings;
 mod shelf;
+mod stage_settings;
 pub mod start;
 pub mod supervisor;
 mod swap;

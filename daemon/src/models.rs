@@ -1,7 +1,8 @@
 //! Which model runs, and how another one is found, judged and opened.
 
 use crate::settings::Settings;
-use crate::start::{StartError, model_settings};
+use crate::stage_settings::model_settings;
+use crate::start::StartError;
 use hob_model::{
     Description, Extent, Gemma, LanguageModel, ModelFolder, ModelSettings, Needs, OpenModelError, Opener, Plan,
     Planner, Room, UnknownVariant, describe,

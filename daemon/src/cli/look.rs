@@ -19,17 +19,20 @@ pub(super) async fn ask_daemon(socket: &Path, request: Request) -> anyhow::Resul
         Err(error) => return Err(error.into()),
     };
     client.send(&request).await?;
-    match client.next().await? {
-        Reply::Data { value } => Ok(Some(value)),
+    data_of(client.next().await?).map(Some)
+}
+
+/// What a running hob answered to a request for data.
+pub(super) fn data_of(reply: Reply) -> anyhow::Result<Value> {
+    match reply {
+        Reply::Data { value } => Ok(value),
         Reply::Error { code, message } => bail!("{message} [{code}]"),
         other @ (Reply::Accepted { .. }
         | Reply::Status(_)
         | Reply::Text { .. }
         | Reply::Final { .. }
         | Reply::Progress { .. }
-        | Reply::Done) => {
-            bail!("hob answered something else: {other:?}")
-        }
+        | Reply::Done) => bail!("hob answered something else: {other:?}"),
     }
 }
 

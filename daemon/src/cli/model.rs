@@ -8,7 +8,7 @@ mod swap;
 use super::Invocation;
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::start;
+use crate::stage_settings::model_settings;
 use anyhow::{Context, bail};
 use hob_model::{Budget, Description, Extent, ModelFolder, Needs, Prepared, Size, describe};
 use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, in_words, verify};
@@ -117,7 +117,7 @@ struct Reckoned {
 
 fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
     const ROUND_CONTEXTS: [usize; 3] = [4096, 32_768, 131_072];
-    let asked = start::model_settings(settings)?;
+    let asked = model_settings(settings)?;
     let mut folder = ModelFolder::open(&asked.folder, asked.variant)?;
     let as_published = match &asked.prepare {
         None => Some("`[model] prepare` is off".to_owned()),

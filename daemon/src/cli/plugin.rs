@@ -3,6 +3,7 @@
 use super::Invocation;
 use crate::exit::Exit;
 use crate::settings::Settings;
+use crate::stage_settings::host_settings;
 use crate::start::{self, StartError};
 use anyhow::{Context, bail};
 use hob_doors::DoorClient;
@@ -118,7 +119,7 @@ pub(super) struct Opened {
 /// Root compiles into a folder of its own: code that hob's user compiled is not root's to run, and what root would leave
 /// in hob's folder hob could not use.
 pub(super) async fn open_host(settings: &Settings) -> anyhow::Result<Opened> {
-    let mut host = start::host_settings(settings);
+    let mut host = host_settings(settings);
     let foreign = rustix::process::geteuid().is_root() && start::owner(&host.cache).is_none_or(|owner| owner != 0);
     let cache = foreign.then(TempDir::new).transpose().context("no folder to compile in")?;
     if let Some(cache) = &cache {

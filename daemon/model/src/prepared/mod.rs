@@ -30,7 +30,7 @@ pub enum Activations {
     /// As the file says; where it says nothing, in single precision.
     #[serde(rename = "published")]
     AsPublished,
-    /// Rounded to 8 bits where the file says nothing. Twice as fast, and logits differ in the second digit.
+    /// Rounded to 8 bits where the file says nothing: other kernels, faster and less exact. How much less has not been measured.
     #[default]
     Int8,
 }

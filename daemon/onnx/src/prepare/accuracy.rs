@@ -3,7 +3,7 @@
 use super::draft::Draft;
 use super::report::{Outcome, Pass};
 
-/// Activations are rounded to 8 bits as well. Kernels for it are more than twice as fast; without it in the file, they go
+/// Activations are rounded to 8 bits as well. Kernels for it are faster; without it in the file, they go
 /// on in single precision.
 const INT8: i64 = 4;
 

@@ -2,6 +2,7 @@
 
 use super::Line;
 use super::convert::Ffmpeg;
+use crate::cli::look::data_of;
 use anyhow::{Context, bail};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -116,14 +117,5 @@ async fn upload(line: &mut Line, bytes: &[u8]) -> anyhow::Result<MediumId> {
 
 async fn data(line: &mut Line, request: Request) -> anyhow::Result<serde_json::Value> {
     line.send(request).await?;
-    match line.next().await? {
-        Reply::Data { value } => Ok(value),
-        Reply::Error { code, message } => bail!("{message} [{code}]"),
-        other @ (Reply::Accepted { .. }
-        | Reply::Status(_)
-        | Reply::Text { .. }
-        | Reply::Final { .. }
-        | Reply::Progress { .. }
-        | Reply::Done) => bail!("hob answered an upload with {other:?}"),
-    }
+    data_of(line.next().await?)
 }

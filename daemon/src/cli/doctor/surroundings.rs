@@ -3,7 +3,7 @@
 use super::super::plugin::{in_one_line, open_host};
 use super::Finding;
 use crate::settings::Settings;
-use crate::start;
+use crate::stage_settings::model_settings;
 use hob_model::{Extent, ModelFolder, Needs, OpenModelError, Size};
 use hob_plugin_host::{PluginReport, PluginState};
 use std::io;
@@ -15,7 +15,7 @@ const BROKER_PATIENCE: Duration = Duration::from_secs(3);
 
 pub(super) fn model(settings: &Settings) -> Finding {
     const WHAT: &str = "model";
-    let asked = match start::model_settings(settings) {
+    let asked = match model_settings(settings) {
         Ok(asked) => asked,
         Err(error) => return Finding::fail(WHAT, error.to_string(), None),
     };

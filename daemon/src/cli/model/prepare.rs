@@ -3,7 +3,7 @@
 use super::super::Invocation;
 use crate::exit::Exit;
 use crate::settings::Settings;
-use crate::start;
+use crate::{stage_settings, start};
 use anyhow::{Context, bail};
 use hob_model::{Activations, ModelFolder, Origin, PrepareSettings, Prepared, Variant};
 use hob_onnx::Outcome;
@@ -40,12 +40,12 @@ struct Told {
 }
 
 pub(super) fn prepare(invocation: &Invocation, settings: &Settings, order: &Prepare) -> anyhow::Result<Exit> {
-    let asked = start::model_settings(settings)?;
+    let asked = stage_settings::model_settings(settings)?;
     let folder = order.folder.as_ref().unwrap_or(&asked.folder);
     // A folder that is named here has nothing to do with the variant in the settings.
     let variant = order.variant.or(if order.folder.is_none() { asked.variant } else { None });
     let folder = ModelFolder::open(folder, variant)?;
-    let usual = start::prepare_settings(settings);
+    let usual = stage_settings::prepare_settings(settings);
     let activations = order.activations.unwrap_or(usual.activations);
     let wanted = PrepareSettings { activations, ..usual };
     if let Some(owner) =

@@ -1,7 +1,7 @@
 //! The model's decoder on a provider, held to the processor.
 
 use crate::settings::Settings;
-use crate::start::model_settings;
+use crate::stage_settings::model_settings;
 use anyhow::{Context, bail};
 use hob_model::{Decoder, Interrupt, Keep, ModelFolder, OrtDecoder, Slot};
 use hob_onnx::{Difference, Provider, Providers, Runtime, SessionSettings, Share, Wanted};
