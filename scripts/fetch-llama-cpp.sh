@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds llama.cpp's own benchmark into .cache/llama-cpp, for this processor, out of the Python package that carries its
-# sources (checked against the sum written here). Only `make bench-model` needs it: it is what hob's decoding is measured
-# beside. The path of the program is printed. JOBS says how many compilers run at once (all processors).
+# sources (pip checks them against the sum written here). Only `make bench-model` needs it: it is what hob's decoding is
+# measured beside. The path of the program is printed. JOBS says how many compilers run at once (all processors).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -25,13 +25,13 @@ done
 say "fetching the sources of llama.cpp (77 MB), then building its benchmark (once; some twenty minutes on two cores)"
 rm -rf "$folder.new"
 mkdir -p "$folder.new/package" "$folder.new/sources"
-# pip asks a source package for its name, and brings for that what the package is built with.
+# pip asks a source package for its name by running its build backend, so the sum is pip's to check: it does so before it
+# unpacks what it fetched, and refuses what the sum does not fit.
+echo "llama-cpp-python==$VERSION --hash=sha256:$SUM" >"$folder.new/pinned.txt"
 python3 -m pip download --quiet --disable-pip-version-check --no-deps --no-binary=llama-cpp-python \
-    --dest "$folder.new/package" "llama-cpp-python==$VERSION" >&2 ||
-    fail "they could not be fetched" "look at pip's message above, then call this again"
+    --require-hashes --requirement "$folder.new/pinned.txt" --dest "$folder.new/package" >&2 ||
+    fail "they could not be fetched, or are not what was pinned" "look at pip's message above, then call this again"
 package=$(echo "$folder.new"/package/*.tar.gz)
-echo "$SUM  $package" | sha256sum --check --quiet - >&2 ||
-    fail "what was fetched is not what was pinned" "it was left at $package and is not used"
 tar -xzf "$package" -C "$folder.new/sources" --strip-components=3 "llama_cpp_python-$VERSION/vendor/llama.cpp"
 settings=(
     -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=OFF -DGGML_NATIVE=ON -DLLAMA_OPENSSL=OFF
@@ -43,7 +43,7 @@ settings=(
 } >"$folder.new/build.log" 2>&1 || { tail -n 20 "$folder.new/build.log" >&2; fail "it could not be built" "all of it: $folder.new/build.log"; }
 cp "$folder.new/build/bin/llama-bench" "$folder.new/llama-bench"
 echo "$VERSION" >"$folder.new/version"
-rm -rf "$folder.new/package" "$folder.new/sources" "$folder.new/build"
+rm -rf "$folder.new/package" "$folder.new/pinned.txt" "$folder.new/sources" "$folder.new/build"
 # The last step makes it whole: a build that was cut off is begun again.
 rm -rf "$folder"
 mv "$folder.new" "$folder"
