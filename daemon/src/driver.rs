@@ -306,6 +306,12 @@ impl Driver {
                 }
                 Ok(())
             }
+            Told::Model(Report::Reading { turn, tokens, of }) => {
+                if let Some(command) = self.stages.serving.command(turn) {
+                    self.followers.reading(&command, tokens, of);
+                }
+                Ok(())
+            }
             Told::Model(Report::Ended { turn, result }) => self.generated(turn, result),
             Told::Model(Report::Swapped { result }) => self.swapped(*result),
             Told::Model(Report::Dead { reason }) => Err(DriverError::Model { reason }),

@@ -27,6 +27,13 @@ impl Followers {
         self.tell(command, || Reply::Text { id: command.clone(), delta: delta.to_owned() });
     }
 
+    /// Says how much of a prompt is read. A follower that is busy misses it: there will be more.
+    pub fn reading(&self, command: &CommandId, tokens: usize, of: usize) {
+        for follower in self.following.get(command).into_iter().flatten() {
+            follower.try_send(Reply::Reading { id: command.clone(), tokens, of }).ok();
+        }
+    }
+
     /// Passes the final result on, after which there is nothing more to hear. Says whether anyone heard it.
     pub fn last(&mut self, result: &CommandResult) -> bool {
         self.tell(&result.id, || Reply::Final { result: result.clone() });
@@ -52,6 +59,8 @@ mod tests {
         let id = CommandId::lossy("a");
         followers.add(id.clone(), follower);
         followers.text(&id, "one");
+        followers.reading(&id, 128, 1_000);
+        assert_eq!(followers.following[&id].len(), 1, "it only missed how far the reading is");
         followers.text(&id, "two");
         followers.text(&id, "three");
         assert!(matches!(replies.try_recv(), Ok(Reply::Text { delta, .. }) if delta == "one"));

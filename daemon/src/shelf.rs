@@ -205,6 +205,9 @@ impl Librarian {
                 MediumDraft::Named(medium) => medium,
                 MediumDraft::Picture(data) => Medium::Image { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? },
                 MediumDraft::Sound(data) => Medium::Audio { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? },
+                MediumDraft::Document(data) => {
+                    Medium::Document { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? }
+                }
             };
             if let Some(missing) = medium.ids().find(|id| !self.shelf.touch(*id)) {
                 return Err(TakeMediaError::Missing(missing));

@@ -47,3 +47,29 @@ async fn a_picture_is_kept_by_name_and_a_model_without_eyes_says_so() -> anyhow:
     ensure!(result.error.as_ref().is_some_and(|error| error.code == "gone"), "{result:?}");
     Ok(())
 }
+
+/// The shipped model has no eyes, but it can read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_document_is_handed_over_and_read() -> anyhow::Result<()> {
+    let world = World::with_hob(&House::example()?, Places::pocket()?).await?;
+    let manual = world.hob.path("manual.txt");
+    std::fs::write(&manual, "The lamp in the kitchen takes bulbs of 9 W.\r\n".repeat(6))?;
+    let ask = |file: &str| {
+        tokio::task::block_in_place(|| world.hob.cli(&["ask", "--no", "--json", "--file", file, "what bulb?"]))
+    };
+    let asked = ask(&manual.to_string_lossy())?;
+    let result: Value = serde_json::from_slice(&asked.stdout).with_context(|| format!("{asked:?}"))?;
+    let tokens = result["timings"]["prompt_tokens"].as_u64().context("the prompt was read")?;
+    let plain = tokio::task::block_in_place(|| world.hob.cli(&["ask", "--no", "--json", "what bulb?"]))?;
+    let plain: Value = serde_json::from_slice(&plain.stdout).with_context(|| format!("{plain:?}"))?;
+    let without = plain["timings"]["prompt_tokens"].as_u64().context("the prompt was read")?;
+    ensure!(tokens > without + 50, "{tokens} tokens with the document and {without} without");
+    ensure!(kept(&world)?.contains(&std::fs::read(&manual)?));
+
+    let blob = world.hob.path("blob.pdf");
+    std::fs::write(&blob, b"%PDF \xFF")?;
+    let refused = ask(&blob.to_string_lossy())?;
+    let error = String::from_utf8_lossy(&refused.stderr);
+    ensure!(!refused.status.success() && error.contains("no UTF-8 text") && error.contains("pdftotext"), "{error}");
+    Ok(())
+}

@@ -156,6 +156,7 @@ fn show(senses: &Senses, shelf: &Path, file: &PathBuf, asked: &Asked) -> anyhow:
     match senses.show(&medium)? {
         Shown::Picture(rows) | Shown::Sound(rows) => Ok(rows),
         Shown::Film(frames) => Ok(frames.into_iter().next().context("a film without pictures")?.1),
+        Shown::Document(_) => bail!("a document has no rows"),
     }
 }
 

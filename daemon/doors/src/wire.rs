@@ -83,6 +83,15 @@ pub enum Reply {
     },
     /// How a command is going.
     Status(StatusUpdate),
+    /// How much of a long prompt the model has read.
+    Reading {
+        /// Which command.
+        id: CommandId,
+        /// Tokens read so far.
+        tokens: usize,
+        /// Tokens of the prompt.
+        of: usize,
+    },
     /// Words as the model writes them.
     Text {
         /// Which command.

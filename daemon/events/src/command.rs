@@ -111,6 +111,8 @@ pub enum MediumDraft {
     Picture(String),
     /// A short sound in the payload itself, as Base64.
     Sound(String),
+    /// A short document in the payload itself, as Base64.
+    Document(String),
 }
 
 /// Bounds on a payload.
@@ -120,7 +122,7 @@ pub struct CommandLimits {
     pub payload_bytes: usize,
     /// Characters of the text.
     pub text_chars: usize,
-    /// Pictures, sounds and films with one command.
+    /// Pictures, sounds, documents and films with one command.
     pub media: usize,
 }
 
@@ -232,6 +234,7 @@ struct MediumFields {
 enum MediumKind {
     Image,
     Audio,
+    Document,
     Video,
 }
 
@@ -313,16 +316,18 @@ fn media(listed: Vec<MediumFields>, limits: CommandLimits) -> Result<Vec<MediumD
         media.push(match (fields.kind, fields.id, fields.data, fields.frames) {
             (MediumKind::Image, Some(id), None, None) => MediumDraft::Named(Medium::Image { id }),
             (MediumKind::Audio, Some(id), None, None) => MediumDraft::Named(Medium::Audio { id }),
+            (MediumKind::Document, Some(id), None, None) => MediumDraft::Named(Medium::Document { id }),
             (MediumKind::Image, None, Some(data), None) => MediumDraft::Picture(data),
             (MediumKind::Audio, None, Some(data), None) => MediumDraft::Sound(data),
+            (MediumKind::Document, None, Some(data), None) => MediumDraft::Document(data),
             (MediumKind::Video, None, None, Some(frames)) if (1..=MAX_FRAMES).contains(&frames.len()) => {
                 MediumDraft::Named(Medium::Video { frames })
             }
             (MediumKind::Video, ..) => {
                 return refused(format!("a video needs \"frames\", 1 to {MAX_FRAMES} of {{\"at_ms\", \"id\"}}"));
             }
-            (MediumKind::Image | MediumKind::Audio, ..) => {
-                return refused("an image or a sound needs either \"id\" or \"data\"".to_owned());
+            (MediumKind::Image | MediumKind::Audio | MediumKind::Document, ..) => {
+                return refused("an image, a sound or a document needs either \"id\" or \"data\"".to_owned());
             }
         });
     }
@@ -369,7 +374,7 @@ mod tests {
         assert_snapshot!(check(r#"{"text":"x","tool":"y"}"#), @r#"invalid: the payload is JSON of the wrong shape: it needs either "text", or "tool" with "args""#);
         assert_snapshot!(check(r#"{"id":"a b","text":"x"}"#), @r#"invalid: "id" cannot be used: ' ' cannot be part of an identifier: use letters, digits, '_', '-', '.' and ':'"#);
         assert_snapshot!(check(r#"{"tool":"x","media":[{"kind":"image","data":"AA=="}]}"#), @r#"invalid: "media" cannot be used: a call shows nothing to the model: send "text" with it"#);
-        assert_snapshot!(check(r#"{"text":"x","media":[{"kind":"image"}]}"#), @r#"invalid: "media" cannot be used: an image or a sound needs either "id" or "data""#);
+        assert_snapshot!(check(r#"{"text":"x","media":[{"kind":"image"}]}"#), @r#"invalid: "media" cannot be used: an image, a sound or a document needs either "id" or "data""#);
         assert_snapshot!(check(r#"{"text":"x","media":[{"kind":"video","frames":[]}]}"#), @r#"invalid: "media" cannot be used: a video needs "frames", 1 to 32 of {"at_ms", "id"}"#);
         assert_snapshot!(check(&"x".repeat(41)), @"oversize: the text has 41 characters and 40 are allowed");
         assert_snapshot!(check(&"x".repeat(201)), @"oversize: the payload has 201 bytes and 200 are allowed");

@@ -74,6 +74,11 @@ pub enum Medium {
         /// Its bytes.
         id: MediumId,
     },
+    /// Text too long to be said: UTF-8.
+    Document {
+        /// Its bytes.
+        id: MediumId,
+    },
     /// A film, taken apart into pictures.
     Video {
         /// In the order in which they are seen, at least one.
@@ -98,7 +103,7 @@ impl Medium {
     /// Every name in it.
     pub fn ids(&self) -> impl Iterator<Item = MediumId> {
         let (one, frames) = match self {
-            Self::Image { id } | Self::Audio { id } => (Some(*id), [].as_slice()),
+            Self::Image { id } | Self::Audio { id } | Self::Document { id } => (Some(*id), [].as_slice()),
             Self::Video { frames } => (None, frames.as_slice()),
         };
         one.into_iter().chain(frames.iter().map(|frame| frame.id))

@@ -11,7 +11,7 @@ use crate::generate::{Failure, Generation, Pause, Stage};
 use crate::grammar::Grammars;
 use crate::interrupt::Interrupt;
 use crate::kv::Slots;
-use crate::language_model::{LanguageModel, Progress, Recall, Warmed};
+use crate::language_model::{Glimpse, LanguageModel, Progress, Recall, Warmed};
 use crate::memo::{Identity, Key, Memo, MemoSettings};
 use crate::ort_decoder::OrtDecoder;
 use crate::pace::Pace;
@@ -345,14 +345,14 @@ impl LanguageModel for Gemma {
     fn generate(
         &mut self,
         order: &GenerateOrder,
-        watch: &mut dyn FnMut(&str),
+        watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
         let Begun { mut generation, key } = match self.begin(order)? {
             Beginning::Begun(begun) => *begun,
             Beginning::Known(Recalled { generated, words }) => {
                 if !words.is_empty() {
-                    watch(&words);
+                    watch(Glimpse::Words(&words));
                 }
                 return Ok(Progress::Ended(generated));
             }

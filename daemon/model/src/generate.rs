@@ -10,6 +10,7 @@ use crate::draft::Drafting;
 use crate::grammar::{Constraint, ConstraintBroken, Mask};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::kv::Slots;
+use crate::language_model::Glimpse;
 use crate::pace::Pace;
 use crate::prefix::Prefixes;
 use crate::sampler::{Sampler, sureness};
@@ -211,11 +212,11 @@ impl Generation {
         }
     }
 
-    /// Goes on until there is an end or a reason to make room. New words go to `watch`.
+    /// Goes on until there is an end or a reason to make room. `watch` is told how it goes.
     pub(crate) fn run(
         &mut self,
         stage: &mut Stage<'_>,
-        watch: &mut dyn FnMut(&str),
+        watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Pause, Failure> {
         let context = stage.decoder.context();
@@ -234,7 +235,7 @@ impl Generation {
         loop {
             let started = Instant::now();
             let (draft, alone) = (self.draft(stage), self.unscored == 0);
-            let Some((logits, mask)) = self.advance(stage, slot, &draft, interrupt)? else {
+            let Some((logits, mask)) = self.advance(stage, slot, &draft, watch, interrupt)? else {
                 self.note_time(started);
                 stage.slots.park(slot, true);
                 self.parked_in = Some(slot);
@@ -303,7 +304,7 @@ impl Generation {
         draft: &[u32],
         ahead: &[&[f32]],
         ended: &mut Option<StopReason>,
-        watch: &mut dyn FnMut(&str),
+        watch: &mut dyn FnMut(Glimpse<'_>),
     ) -> Result<usize, Failure> {
         let mut right = 0;
         for (id, row) in draft.iter().zip(ahead) {
@@ -325,6 +326,7 @@ impl Generation {
         stage: &mut Stage<'_>,
         slot: Slot,
         draft: &[u32],
+        watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Option<(Logits, Option<Mask>)>, Failure> {
         let wanted = self.unscored + 1;
@@ -348,6 +350,9 @@ impl Generation {
             let began = Instant::now();
             stage.decoder.forward(slot, now, keep, interrupt)?;
             stage.slots.append(slot, now);
+            if !self.begun {
+                watch(Glimpse::Read { tokens: stage.decoder.len(slot).min(self.prompt), of: self.prompt });
+            }
             stage.rest(began, interrupt);
         }
     }
@@ -369,7 +374,7 @@ impl Generation {
         stage: &Stage<'_>,
         row: &[f32],
         mask: Option<&Mask>,
-        watch: &mut dyn FnMut(&str),
+        watch: &mut dyn FnMut(Glimpse<'_>),
     ) -> Result<Option<StopReason>, Failure> {
         if self.room_left() == 0 {
             return Ok(Some(StopReason::Length));
@@ -392,7 +397,7 @@ impl Generation {
     }
 
     /// Appends what has to come next. A stop among it is left to the next step, so that what leads to it is judged too.
-    fn take_forced(&mut self, stage: &Stage<'_>, watch: &mut dyn FnMut(&str)) -> Result<(), Failure> {
+    fn take_forced(&mut self, stage: &Stage<'_>, watch: &mut dyn FnMut(Glimpse<'_>)) -> Result<(), Failure> {
         let forced = self.constraint.forced();
         for id in forced.into_iter().take_while(|id| stage.stop(*id).is_none()) {
             if self.room_left() == 0 {
@@ -406,12 +411,12 @@ impl Generation {
         Ok(())
     }
 
-    fn write(&mut self, stage: &Stage<'_>, id: u32, sureness: Confidence, watch: &mut dyn FnMut(&str)) {
+    fn write(&mut self, stage: &Stage<'_>, id: u32, sureness: Confidence, watch: &mut dyn FnMut(Glimpse<'_>)) {
         self.tokens.push(id);
         self.sureness.push(sureness);
         let words = self.words.push(stage.vocabulary, stage.format.markers(), id);
         if !words.is_empty() {
-            watch(&words);
+            watch(Glimpse::Words(&words));
         }
     }
 

@@ -14,6 +14,20 @@ pub enum Progress {
     Parked,
 }
 
+/// What there is to see of a generation under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Glimpse<'a> {
+    /// So many of the prompt's tokens are read; only long prompts are read in several parts.
+    Read {
+        /// Tokens read so far, those that were known already among them.
+        tokens: usize,
+        /// Tokens of the prompt.
+        of: usize,
+    },
+    /// New words for people.
+    Words(&'a str),
+}
+
 /// How far a warm-up got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Warmed {
@@ -29,14 +43,14 @@ pub type Recall = Box<dyn Fn(&GenerateOrder) -> Option<Recalled> + Send + Sync>;
 /// Something that writes. [`Gemma`](crate::Gemma) runs a model on this board, [`ScriptedModel`](crate::ScriptedModel)
 /// says what a test tells it to.
 pub trait LanguageModel: Send {
-    /// Writes the answer to an order, words to `watch` as they come to be. An order whose turn was parked goes on.
+    /// Writes the answer to an order, telling `watch` how it goes. An order whose turn was parked goes on.
     ///
     /// # Errors
     /// [`GenerateFailure`]; the model is ready for the next order.
     fn generate(
         &mut self,
         order: &GenerateOrder,
-        watch: &mut dyn FnMut(&str),
+        watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure>;
 

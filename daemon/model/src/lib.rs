@@ -52,7 +52,7 @@ pub use front::Recalled;
 pub use gemma::{Gemma, ModelSettings, Parts};
 pub use interrupt::{Interrupt, Interruption};
 pub use kv::Slots;
-pub use language_model::{LanguageModel, Progress, Recall, Warmed};
+pub use language_model::{Glimpse, LanguageModel, Progress, Recall, Warmed};
 pub use layout::{Cache, Layout};
 pub use memo::MemoSettings;
 pub use ort_decoder::OrtDecoder;

@@ -1,7 +1,7 @@
 //! A model that says what it is told to. For tests of the daemon: no weights, no library, no time.
 
 use crate::interrupt::Interrupt;
-use crate::language_model::{LanguageModel, Progress, Warmed};
+use crate::language_model::{Glimpse, LanguageModel, Progress, Warmed};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId, Writing};
 
 /// Answers each order by asking a function, and streams the words of the answer.
@@ -45,7 +45,7 @@ impl LanguageModel for ScriptedModel {
     fn generate(
         &mut self,
         order: &GenerateOrder,
-        watch: &mut dyn FnMut(&str),
+        watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
         if let Some(why) = interrupt.ended() {
@@ -59,7 +59,7 @@ impl LanguageModel for ScriptedModel {
                 let answer = answer?;
                 for writing in &answer.writing {
                     if let Writing::Text { text } = writing {
-                        watch(text);
+                        watch(Glimpse::Words(text));
                     }
                 }
                 Ok(Progress::Ended(answer))

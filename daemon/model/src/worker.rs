@@ -25,6 +25,15 @@ use std::time::{Duration, Instant};
 /// What the worker tells.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Report {
+    /// A long prompt is being read.
+    Reading {
+        /// The turn.
+        turn: TurnId,
+        /// Tokens read so far.
+        tokens: usize,
+        /// Tokens of the prompt.
+        of: usize,
+    },
     /// New words of a generation under way.
     Text {
         /// The turn.

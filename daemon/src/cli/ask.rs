@@ -2,6 +2,7 @@
 
 mod convert;
 mod enclosed;
+mod progress;
 
 use super::{Invocation, on_terminal, says_yes};
 use crate::exit::Exit;
@@ -11,6 +12,7 @@ use anyhow::{Context, bail};
 use enclosed::Files;
 use hob_doors::{CallDoorError, DoorClient, DoorRequest, Peer, Reply, Request};
 use hob_events::{CommandId, CommandResult, Status, StatusUpdate, Thinking};
+use progress::{Progress, Reading};
 use serde_json::json;
 use std::io::Write;
 use std::time::Duration;
@@ -25,7 +27,7 @@ const REPLIES: usize = 256;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  hob ask \"lights off here\" --area kitchen\n  hob ask --yes \"unlock the front door\"\n  hob ask --image meter.jpg \"what does the meter say?\"\n  hob ask --audio memo.wav --video yard.mp4 \"who came, and when?\"\n\nCtrl-C takes the command back; a second one leaves at once."
+    after_help = "Examples:\n  hob ask \"lights off here\" --area kitchen\n  hob ask --yes \"unlock the front door\"\n  hob ask --image meter.jpg \"what does the meter say?\"\n  hob ask --file boiler-manual.txt \"how is it bled?\"\n  hob ask --audio memo.wav --video yard.mp4 \"who came, and when?\"\n\nCtrl-C takes the command back; a second one leaves at once."
 )]
 pub(super) struct Ask {
     /// What to do, or what to say.
@@ -138,6 +140,7 @@ async fn follow(invocation: &Invocation, ask: &Ask, settings: &Settings, line: &
     }
     line.send(Request::Command { command }).await?;
     let mut streamed = String::new();
+    let mut reading = Reading::new(on_terminal() && !invocation.json);
     let (mut under_way, mut taken_back) = (None::<CommandId>, false);
     loop {
         let reply = tokio::select! {
@@ -152,9 +155,14 @@ async fn follow(invocation: &Invocation, ask: &Ask, settings: &Settings, line: &
                 continue;
             }
         };
+        if let Reply::Reading { tokens, of, .. } = reply {
+            reading.at(tokens, of);
+            continue;
+        }
+        reading.over();
         match reply {
             Reply::Accepted { id } => under_way = Some(id),
-            Reply::Done | Reply::Data { .. } | Reply::Progress { .. } => {}
+            Reply::Done | Reply::Data { .. } | Reply::Progress { .. } | Reply::Reading { .. } => {}
             Reply::Text { delta, .. } => {
                 if on_terminal() && !invocation.json {
                     write!(std::io::stdout().lock(), "{delta}")?;
@@ -213,31 +221,4 @@ fn told(invocation: &Invocation, result: &CommandResult, streamed: &str) -> anyh
             Exit::Failed
         }
     })
-}
-
-/// A spinner on a terminal, nothing elsewhere.
-struct Progress(Option<indicatif::ProgressBar>);
-
-impl Progress {
-    fn begin(what: &'static str) -> Self {
-        let bar = on_terminal().then(indicatif::ProgressBar::new_spinner);
-        let progress = Self(bar);
-        progress.say(what);
-        progress
-    }
-
-    fn say(&self, what: &'static str) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(what);
-            bar.enable_steady_tick(Duration::from_millis(100));
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
 }

@@ -29,6 +29,7 @@ pub(super) fn data_of(reply: Reply) -> anyhow::Result<Value> {
         Reply::Error { code, message } => bail!("{message} [{code}]"),
         other @ (Reply::Accepted { .. }
         | Reply::Status(_)
+        | Reply::Reading { .. }
         | Reply::Text { .. }
         | Reply::Final { .. }
         | Reply::Progress { .. }

@@ -252,13 +252,16 @@ impl ChatFormat for Gemma4 {
         };
         let mut messages = Vec::with_capacity(finished.len() + 1);
         let mut insides = Vec::new();
+        let mut to_show = shown;
         if !prompt.system.is_empty() {
             messages.push(json!({"role": "system", "content": self.vocabulary.harmless(&prompt.system)}));
         }
         for message in finished {
             messages.push(match message {
                 Message::User { text, media } => {
-                    json!({"role": "user", "content": content(&self.vocabulary.harmless(text), media)})
+                    let mine = to_show.split_off(..media.len()).ok_or(RenderFailure::Missing("media"))?;
+                    let content = content(text, mine, |text| self.vocabulary.harmless(text));
+                    json!({"role": "user", "content": content})
                 }
                 Message::Model { parts } => {
                     insides.push(self.inside(parts, false)?);

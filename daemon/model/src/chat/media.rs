@@ -7,7 +7,6 @@
 use super::template::RenderFailure;
 use super::vocabulary::Vocabulary;
 use crate::soft::{Rows, Shown};
-use hob_events::Medium;
 use serde_json::{Value, json};
 
 const IMAGE: &str = "<|image|>";
@@ -25,19 +24,27 @@ pub(crate) struct MediaMarkers {
     pub(crate) video: Option<u32>,
 }
 
-/// What a template is given as the content of a person's message: words alone, or media and then the words.
-pub(super) fn content(text: &str, media: &[Medium]) -> Value {
-    if media.is_empty() {
-        return json!(text);
+/// What a template is given as the content of a person's message: words alone, or media and then the words. Documents are
+/// words, in front of what was said about them. `harmless` breaks the control tokens in words.
+pub(super) fn content(text: &str, shown: &[Shown], harmless: impl Fn(&str) -> String) -> Value {
+    let (mut placeholders, mut words) = (Vec::new(), String::new());
+    for medium in shown {
+        placeholders.push(match medium {
+            Shown::Picture(_) => json!({"type": "image"}),
+            Shown::Sound(_) => json!({"type": "audio"}),
+            Shown::Film(_) => json!({"type": "video"}),
+            Shown::Document(document) => {
+                words.push_str(&format!("<document>\n{}\n</document>\n\n", harmless(document)));
+                continue;
+            }
+        });
     }
-    let kind = |medium: &Medium| match medium {
-        Medium::Image { .. } => "image",
-        Medium::Audio { .. } => "audio",
-        Medium::Video { .. } => "video",
-    };
-    let mut parts: Vec<Value> = media.iter().map(|medium| json!({ "type": kind(medium) })).collect();
-    parts.push(json!({"type": "text", "text": text}));
-    json!(parts)
+    words.push_str(&harmless(text));
+    if placeholders.is_empty() {
+        return json!(words);
+    }
+    placeholders.push(json!({"type": "text", "text": words}));
+    json!(placeholders)
 }
 
 impl MediaMarkers {
@@ -59,23 +66,19 @@ impl MediaMarkers {
         let mut announced = String::with_capacity(text.len());
         let mut rest = text;
         for medium in shown {
-            let (id, placeholder) = match medium {
-                Shown::Picture(_) => (self.image, IMAGE),
-                Shown::Sound(_) => (self.audio, AUDIO),
-                Shown::Film(_) => (self.video, VIDEO),
+            let (id, placeholder, named, put) = match medium {
+                Shown::Picture(_) => (self.image, IMAGE, "pictures", "<|image><|image|><image|>".to_owned()),
+                Shown::Sound(_) => (self.audio, AUDIO, "sounds", "<|audio><|audio|><audio|>".to_owned()),
+                Shown::Film(frames) => {
+                    let frames = frames.iter().map(|(at, _)| format!("{at} <|image><|video|><image|>"));
+                    (self.video, VIDEO, "films", frames.collect::<Vec<_>>().join(" "))
+                }
+                Shown::Document(_) => continue,
             };
             id.ok_or(RenderFailure::NoMedia)?;
-            let (before, after) = rest.split_once(placeholder).ok_or(RenderFailure::Missing(name(medium)))?;
+            let (before, after) = rest.split_once(placeholder).ok_or(RenderFailure::Missing(named))?;
             announced.push_str(before);
-            match medium {
-                Shown::Picture(_) => announced.push_str("<|image><|image|><image|>"),
-                Shown::Sound(_) => announced.push_str("<|audio><|audio|><audio|>"),
-                Shown::Film(frames) => {
-                    let frames: Vec<String> =
-                        frames.iter().map(|(at, _)| format!("{at} <|image><|video|><image|>")).collect();
-                    announced.push_str(&frames.join(" "));
-                }
-            }
+            announced.push_str(&put);
             rest = after;
         }
         announced.push_str(rest);
@@ -89,6 +92,7 @@ impl MediaMarkers {
                 Shown::Picture(rows) => vec![(self.image, rows)],
                 Shown::Sound(rows) => vec![(self.audio, rows)],
                 Shown::Film(frames) => frames.iter().map(|(_, rows)| (self.video, rows)).collect(),
+                Shown::Document(_) => Vec::new(),
             }
         };
         let waiting: Vec<_> = shown.iter().flat_map(rows).collect();
@@ -130,14 +134,6 @@ impl Places<'_> {
             Some(_) => Err(RenderFailure::Missing("pictures and sounds in their order")),
             None => Ok(()),
         }
-    }
-}
-
-fn name(medium: &Shown) -> &'static str {
-    match medium {
-        Shown::Picture(_) => "pictures",
-        Shown::Sound(_) => "sounds",
-        Shown::Film(_) => "films",
     }
 }
 

@@ -7,7 +7,7 @@ use crate::chat::{ChatFormat, Gemma4, Vocabulary};
 use crate::gemma::{Gemma, Parts};
 use crate::grammar::Grammars;
 use crate::interrupt::Interrupt;
-use crate::language_model::{LanguageModel, Progress};
+use crate::language_model::{Glimpse, LanguageModel, Progress};
 use crate::memo::{Identity, Memo, MemoSettings};
 use crate::sampler::Sampling;
 use crate::soft::Library;
@@ -110,17 +110,33 @@ fn generate(model: &mut Gemma, order: &GenerateOrder) -> Result<Generated, Gener
     }
 }
 
+/// Watches for words alone.
+fn words(told: &mut Vec<String>) -> impl FnMut(Glimpse<'_>) {
+    |glimpse| match glimpse {
+        Glimpse::Words(words) => told.push(words.to_owned()),
+        Glimpse::Read { .. } => {}
+    }
+}
+
 const LAMP: &str = "<|tool_call>call:turn_on{device:<|\"|>lamp<|\"|>}<tool_call|><|tool_response>";
 
 #[test]
 fn words_stream_and_end_with_the_turn() {
     let mut model = model(writes("it is on.<turn|>"));
-    let mut told = String::new();
-    let progress = model.generate(&order("is it on?"), &mut |delta| told.push_str(delta), &Interrupt::default());
+    let (mut told, mut read) = (String::new(), Vec::new());
+    let mut watch = |glimpse: Glimpse<'_>| match glimpse {
+        Glimpse::Words(delta) => told.push_str(delta),
+        Glimpse::Read { tokens, of } => read.push((tokens, of)),
+    };
+    let progress = model.generate(&order("is it on?"), &mut watch, &Interrupt::default());
     let Ok(Progress::Ended(generated)) = progress else { panic!("{progress:?}") };
     assert_eq!(generated.writing, [Writing::Text { text: "it is on.".to_owned() }]);
     assert_eq!((generated.stop, told.as_str()), (StopReason::EndOfTurn, "it is on."));
     assert_eq!(generated.tokens, vocabulary().ids("it is on.<turn|>"), "the stop is among the tokens");
+    let prompt = usize::try_from(generated.timings.prompt_tokens).unwrap();
+    let chunks: Vec<_> = (1..).map(|chunk| 16 * chunk).take_while(|read| *read < prompt).map(|n| (n, prompt)).collect();
+    assert_eq!(read, chunks, "a prompt longer than a chunk is seen being read");
+    assert!(!read.is_empty());
 }
 
 #[test]

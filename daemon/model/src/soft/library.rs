@@ -2,6 +2,7 @@
 
 use super::{FIRST_SOFT, Rows, Sense, Shown, Sight};
 use crate::folder::{AUDIO, ModelFolder, VISION};
+use crate::media::document::{self, ReadDocumentError};
 use crate::media::image::{self, CutPictureError, ImageBudget, Patches, ReadImageError};
 use crate::media::mel::{self, Frames};
 use crate::media::sound::{self, ReadSoundError};
@@ -29,6 +30,21 @@ impl MediaSettings {
     /// How long an encoder stays open unless something else is said: a person answers a question about a picture, or
     /// asks the next one, within that.
     pub const USUAL_IDLE: Duration = Duration::from_secs(60);
+
+    /// The bytes of a medium, which are those that its id names. `what` it is, for people.
+    fn read(&self, what: &'static str, id: MediumId) -> Result<Vec<u8>, ShowMediumError> {
+        let bytes = std::fs::read(self.folder.join(id.to_string())).map_err(|source| {
+            if source.kind() == io::ErrorKind::NotFound {
+                ShowMediumError::Gone { what, id }
+            } else {
+                ShowMediumError::Unreadable { what, id, source }
+            }
+        })?;
+        if <[u8; 32]>::from(Sha256::digest(&bytes)) != id.0 {
+            return Err(ShowMediumError::Changed { what, id });
+        }
+        Ok(bytes)
+    }
 }
 
 /// Media whose ids are remembered: those of the longest conversations many times over. What is forgotten gets new ids,
@@ -45,23 +61,25 @@ pub(crate) enum ShowMediumError {
     NoShelf,
     #[error("this model takes in no {sense}s: it has no {file}, fetch it with its encoders", file = .file.display())]
     NoEncoder { sense: Sense, file: PathBuf },
-    #[error("the {sense} {id} is not there any more: hand it over again")]
-    Gone { sense: Sense, id: MediumId },
-    #[error("the {sense} {id} cannot be read")]
+    #[error("the {what} {id} is not there any more: hand it over again")]
+    Gone { what: &'static str, id: MediumId },
+    #[error("the {what} {id} cannot be read")]
     Unreadable {
-        sense: Sense,
+        what: &'static str,
         id: MediumId,
         #[source]
         source: io::Error,
     },
-    #[error("the {sense} {id} was changed on the disk: hand it over again")]
-    Changed { sense: Sense, id: MediumId },
+    #[error("the {what} {id} was changed on the disk: hand it over again")]
+    Changed { what: &'static str, id: MediumId },
     #[error("{0}")]
     Image(#[from] ReadImageError),
     #[error("{0}")]
     Cut(#[from] CutPictureError),
     #[error("{0}")]
     Sound(#[from] ReadSoundError),
+    #[error("the document {id} cannot be shown: {reason}")]
+    Document { id: MediumId, reason: ReadDocumentError },
     #[error("the sound {id} is too short to be heard: it needs 10 ms at least")]
     TooShort { id: MediumId },
     #[error("hob has been shown more than it has numbers for: start it again")]
@@ -165,6 +183,11 @@ impl Library {
         Ok(match medium {
             Medium::Image { id } => Shown::Picture(rows(*id, Sense::Picture(settings.image_tokens))?),
             Medium::Audio { id } => Shown::Sound(rows(*id, Sense::Sound)?),
+            Medium::Document { id } => {
+                let bytes = settings.read("document", *id)?;
+                let text = document::decode(&bytes).map_err(|reason| ShowMediumError::Document { id: *id, reason })?;
+                Shown::Document(text)
+            }
             Medium::Video { frames } => Shown::Film(
                 frames
                     .iter()
@@ -213,7 +236,8 @@ impl Library {
     }
 
     fn prepare(&self, sight: Sight) -> Result<Prepared, ShowMediumError> {
-        let bytes = self.read(sight)?;
+        let settings = self.settings.as_ref().ok_or(ShowMediumError::NoShelf)?;
+        let bytes = settings.read(sight.sense.name(), sight.medium)?;
         Ok(match sight.sense.budget() {
             Some(budget) => Prepared::Picture(Arc::new(image::patches(&image::decode(&bytes)?, budget)?)),
             None => {
@@ -224,21 +248,6 @@ impl Library {
                 Prepared::Sound(Arc::new(frames))
             }
         })
-    }
-
-    fn read(&self, Sight { medium: id, sense }: Sight) -> Result<Vec<u8>, ShowMediumError> {
-        let settings = self.settings.as_ref().ok_or(ShowMediumError::NoShelf)?;
-        let bytes = std::fs::read(settings.folder.join(id.to_string())).map_err(|source| {
-            if source.kind() == io::ErrorKind::NotFound {
-                ShowMediumError::Gone { sense, id }
-            } else {
-                ShowMediumError::Unreadable { sense, id, source }
-            }
-        })?;
-        if <[u8; 32]>::from(Sha256::digest(&bytes)) != id.0 {
-            return Err(ShowMediumError::Changed { sense, id });
-        }
-        Ok(bytes)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

@@ -27,12 +27,19 @@ impl Sense {
     }
 }
 
-impl fmt::Display for Sense {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Sense {
+    /// What is taken in, for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
             Self::Picture(_) | Self::Frame => "picture",
             Self::Sound => "sound",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Sense {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 
@@ -63,4 +70,6 @@ pub enum Shown {
     Sound(Rows),
     /// A film: each picture with its time, as the model is told it.
     Film(Vec<(String, Rows)>),
+    /// A document, which has no rows of its own: it is words among the others.
+    Document(String),
 }

@@ -5,7 +5,7 @@ use crate::budget::Room;
 use crate::describe::Description;
 use crate::front::Recalled;
 use crate::interrupt::Interrupt;
-use crate::language_model::{LanguageModel, Progress, Warmed};
+use crate::language_model::{Glimpse, LanguageModel, Progress, Warmed};
 use crate::queue::Waiting;
 use crate::worker::swap::{Opener, Plan, SwapFailure};
 use hob_events::{GenerateFailure, Generated, Prompt, TurnId};
@@ -250,7 +250,12 @@ impl Shared {
                 return None;
             }
         };
-        let mut watch = |delta: &str| (self.tell)(Report::Text { turn, delta: delta.to_owned() });
+        let mut watch = |glimpse: Glimpse<'_>| {
+            (self.tell)(match glimpse {
+                Glimpse::Read { tokens, of } => Report::Reading { turn, tokens, of },
+                Glimpse::Words(delta) => Report::Text { turn, delta: delta.to_owned() },
+            });
+        };
         let ran = guarded(|| model.generate(&waiting.order, &mut watch, &waiting.interrupt));
         let (result, broken) = match ran {
             Ok(Ok(Progress::Parked)) => {

@@ -2,7 +2,7 @@ mod swap;
 
 use super::*;
 use crate::front::Recalled;
-use crate::language_model::{LanguageModel, Progress, Warmed};
+use crate::language_model::{Glimpse, LanguageModel, Progress, Warmed};
 use crate::scripted::{Scripted, ScriptedModel};
 use hob_events::{Allowed, ModelTimings, StopReason, Thinking, TokenizerId, Writing};
 use std::collections::HashSet;
@@ -67,7 +67,7 @@ impl Bench {
         loop {
             match self.reports.recv().unwrap() {
                 Report::Ended { turn, result } => return (turn.0, result),
-                Report::Text { .. } | Report::Swapped { .. } => {}
+                Report::Reading { .. } | Report::Text { .. } | Report::Swapped { .. } => {}
                 Report::Dead { reason } => panic!("dead: {reason}"),
             }
         }
@@ -192,7 +192,7 @@ impl LanguageModel for MakesRoom {
     fn generate(
         &mut self,
         order: &GenerateOrder,
-        _watch: &mut dyn FnMut(&str),
+        _watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
         if order.priority == Priority::Person || !self.begun.insert(order.turn) {
@@ -308,7 +308,7 @@ impl LanguageModel for Knows {
     fn generate(
         &mut self,
         order: &GenerateOrder,
-        _watch: &mut dyn FnMut(&str),
+        _watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
         Err(interrupt.wait().told(order.deadline_ms))

@@ -45,6 +45,7 @@ fn answer(reports: &Receiver<Report>) -> (String, Result<Generated, GenerateFail
     let mut told = String::new();
     loop {
         match reports.recv().unwrap() {
+            Report::Reading { .. } => {}
             Report::Text { delta, .. } => told.push_str(&delta),
             Report::Ended { result, .. } => return (told, result),
             Report::Swapped { result } => panic!("{result:?}"),

@@ -91,6 +91,7 @@ fn rows(senses: &Senses, shelf: &TempDir, asked: &Asked) -> Rows {
     match senses.show(&medium).unwrap() {
         Shown::Picture(rows) | Shown::Sound(rows) => rows,
         Shown::Film(mut frames) => frames.remove(0).1,
+        Shown::Document(text) => unreachable!("{text}"),
     }
 }
 

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hob_doors::{Reply, Request};
 use hob_events::{Frame, Medium, MediumId};
-use hob_model::media::{image, sound};
+use hob_model::media::{document, image, sound};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a piece: with Base64 and the rest of its line well under what a line may have.
@@ -17,6 +17,9 @@ const PIECE: usize = 512 * 1024;
 /// Files on the command line, by what they are.
 #[derive(Debug, Default, clap::Args)]
 pub(super) struct Files {
+    /// A document to read: UTF-8 text, a megabyte at most.
+    #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: Vec<PathBuf>,
     /// A picture to look at; several are seen in their order.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     image: Vec<PathBuf>,
@@ -30,6 +33,7 @@ pub(super) struct Files {
 
 /// What a file became.
 enum Read {
+    Document(Vec<u8>),
     Image(Vec<u8>),
     Audio(Vec<u8>),
     Video(Vec<(u64, Vec<u8>)>),
@@ -42,6 +46,7 @@ impl Files {
         let mut media = Vec::new();
         for read in self.read(ffmpeg)? {
             media.push(match read {
+                Read::Document(bytes) => Medium::Document { id: upload(line, &bytes).await? },
                 Read::Image(bytes) => Medium::Image { id: upload(line, &bytes).await? },
                 Read::Audio(bytes) => Medium::Audio { id: upload(line, &bytes).await? },
                 Read::Video(pictures) => {
@@ -57,6 +62,7 @@ impl Files {
     }
 
     fn read(&self, ffmpeg: Ffmpeg<'_>) -> anyhow::Result<Vec<Read>> {
+        let documents = self.file.iter().map(|path| document(path).map(Read::Document));
         let images = self.image.iter().map(|path| picture(path, ffmpeg).map(Read::Image));
         let sounds = self.audio.iter().map(|path| spoken(path, ffmpeg).map(Read::Audio));
         let films = self.video.iter().map(|path| {
@@ -64,12 +70,19 @@ impl Files {
             let ms = |at: std::time::Duration| u64::try_from(at.as_millis()).unwrap_or(u64::MAX);
             Ok(Read::Video(frames.into_iter().map(|(at, bytes)| (ms(at), bytes)).collect()))
         });
-        images.chain(sounds).chain(films).collect()
+        documents.chain(images).chain(sounds).chain(films).collect()
     }
 }
 
 fn bytes_of(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// A document, looked at before it is handed over.
+fn document(path: &Path) -> anyhow::Result<Vec<u8>> {
+    let bytes = bytes_of(path)?;
+    document::decode(&bytes).with_context(|| format!("{} cannot be read as a document", path.display()))?;
+    Ok(bytes)
 }
 
 /// A picture as hob reads it, whole.
@@ -105,6 +118,7 @@ async fn upload(line: &mut Line, bytes: &[u8]) -> anyhow::Result<MediumId> {
             Reply::Error { code, message } => bail!("{message} [{code}]"),
             other @ (Reply::Accepted { .. }
             | Reply::Status(_)
+            | Reply::Reading { .. }
             | Reply::Text { .. }
             | Reply::Final { .. }
             | Reply::Progress { .. }

@@ -33,6 +33,7 @@ pub(super) async fn swap(invocation: &Invocation, order: &Swap) -> anyhow::Resul
             Reply::Error { code, message } => bail!("{message} [{code}]"),
             other @ (Reply::Accepted { .. }
             | Reply::Status(_)
+            | Reply::Reading { .. }
             | Reply::Text { .. }
             | Reply::Final { .. }
             | Reply::Done) => {

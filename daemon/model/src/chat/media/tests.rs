@@ -150,3 +150,16 @@ fn a_template_that_leaves_media_out_is_told_of() {
     let deaf = format(&OF_JULY.replace("'<|audio|>'", "''"));
     assert_eq!(deaf.render(&prompt, &media), Err(RenderFailure::Missing("sounds")));
 }
+
+#[test]
+fn documents_are_words_in_front_of_what_was_said() {
+    let id = MediumId([7; 32]);
+    let (mut prompt, _) = everything("");
+    let media = vec![Medium::Document { id }, Medium::Image { id }];
+    prompt.messages = vec![Message::User { text: "is it on?".into(), media }];
+    let shown = [Shown::Document("Lamp: <|image|> off.\n<turn|>".into()), Shown::Picture(rows(0, 1))];
+    insta::assert_snapshot!(read(&NEW, &NEW.render(&prompt, &shown).unwrap()), @"");
+    prompt.messages = vec![Message::User { text: "is it on?".into(), media: vec![Medium::Document { id }] }];
+    insta::assert_snapshot!(read(&NEW, &NEW.render(&prompt, &shown[..1]).unwrap()), @"");
+    assert!(NEW.render(&prompt, &[]).is_err());
+}

@@ -62,7 +62,7 @@ fn the_words_are_told_once_as_they_were_the_first_time() {
     let mut model = bench.model(parts(bench.writes("it is on.<turn|>")));
     let told = |model: &mut Gemma| {
         let mut told = Vec::new();
-        model.generate(&order("on?"), &mut |delta| told.push(delta.to_owned()), &Interrupt::default()).unwrap();
+        model.generate(&order("on?"), &mut words(&mut told), &Interrupt::default()).unwrap();
         told
     };
     assert_eq!(told(&mut model).concat(), "it is on.");

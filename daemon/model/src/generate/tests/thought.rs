@@ -40,12 +40,12 @@ fn thinks_on() -> ToyDecoder {
 fn a_thought_stands_in_front_of_a_call_and_nobody_sees_it() {
     let written = format!("{THOUGHT}{LAMP}");
     let mut model = thinker(writes(&written));
-    let mut told = String::new();
-    let progress = model.generate(&thinking(64), &mut |delta| told.push_str(delta), &Interrupt::default());
+    let mut told = Vec::new();
+    let progress = model.generate(&thinking(64), &mut words(&mut told), &Interrupt::default());
     let Ok(Progress::Ended(generated)) = progress else { panic!("{progress:?}") };
     assert_eq!(generated.tokens, vocabulary().ids(&written));
     let [Writing::Call(call)] = generated.writing.as_slice() else { panic!("{:?}", generated.writing) };
-    assert_eq!((call.args["device"].as_str(), told.as_str()), (Some("lamp"), ""));
+    assert_eq!((call.args["device"].as_str(), told.concat()), (Some("lamp"), String::new()));
     assert!((call.confidence.kept - SURE).abs() < 0.01, "the thought says nothing of it: {:?}", call.confidence);
     assert_eq!(generated.timings.thought_tokens, count(THOUGHT));
     assert_eq!(generated.timings.generated_tokens, count(&written));

@@ -27,7 +27,7 @@ fn put_fixture(folder: &TempDir, name: &str) -> MediumId {
 fn picture(library: &Library, id: MediumId) -> Vec<u32> {
     match library.show(&Medium::Image { id }).unwrap() {
         Shown::Picture(rows) => rows.ids().collect(),
-        other @ (Shown::Sound(_) | Shown::Film(_)) => unreachable!("{other:?}"),
+        other @ (Shown::Sound(_) | Shown::Film(_) | Shown::Document(_)) => unreachable!("{other:?}"),
     }
 }
 
@@ -67,6 +67,17 @@ fn a_sound_has_a_row_for_every_forty_milliseconds() {
     let id = put_fixture(&folder, "second.wav");
     let Shown::Sound(rows) = library.show(&Medium::Audio { id }).unwrap() else { unreachable!() };
     assert_eq!(rows.ids().count(), 25);
+}
+
+#[test]
+fn a_document_is_words_even_for_a_model_without_eyes() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = Absent { vision: Some("vision".into()), audio: Some("audio".into()) };
+    let library = Library::new(Some(settings(&folder, ImageBudget::Tokens70)), absent);
+    let id = put(&folder, b"Bleed it\r\nonce a year.\n");
+    assert_eq!(library.show(&Medium::Document { id }).unwrap(), Shown::Document("Bleed it\nonce a year.".into()));
+    let blob = Medium::Document { id: put(&folder, b"\xFF\xFE") };
+    assert!(library.show(&blob).unwrap_err().to_string().contains("it is no UTF-8 text (byte 0 is wrong)"));
 }
 
 #[test]

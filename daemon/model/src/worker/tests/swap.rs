@@ -31,7 +31,7 @@ impl LanguageModel for Signs {
     fn generate(
         &mut self,
         order: &GenerateOrder,
-        _watch: &mut dyn FnMut(&str),
+        _watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
         note(&self.diary, format!("{} runs {}", self.name, order.turn.0));
