@@ -20,10 +20,7 @@ const PROMPT: u32 = 512;
 const BEGINNING: usize = 1500;
 
 /// llama.cpp can be a hundred times slower beside a neighbour.
-const TOKENS_WHEN_BUSY: u32 = 8;
-
-/// With a neighbour, both have as many threads as the machine of the targets has processors.
-const THREADS_WHEN_BUSY: usize = 2;
+const TOKENS_WHEN_BUSY: u32 = 12;
 
 const MEBIBYTE: f64 = 1_048_576.0;
 
@@ -181,7 +178,7 @@ impl<'a> Bench<'a> {
         let Some(rival) = self.rivals.first() else { return Ok(()) };
         let mut best = 0.0;
         for threads in 1..=processors() {
-            let speed = rival.llama.decode(threads, 0, TOKENS_WHEN_BUSY)?;
+            let speed = rival.llama.decode(threads, AT, TOKENS_WHEN_BUSY)?;
             say(&format!("llama.cpp with {threads} threads: {speed:.2} tokens/s"))?;
             if speed > best {
                 (best, self.threads) = (speed, threads);
@@ -228,10 +225,10 @@ impl<'a> Bench<'a> {
         let neighbour = Neighbour::start()?;
         let before = self.ticks(Some(&neighbour))?;
         for one in self.contestants.iter_mut().filter(|one| !one.goals.as_published) {
-            one.decode_beside_neighbour(AT, self.options.tokens)?;
+            one.decode_beside_neighbour(AT, TOKENS_WHEN_BUSY)?;
         }
         if let Some(rival) = self.rivals.first_mut() {
-            rival.busy.add(rival.llama.decode(THREADS_WHEN_BUSY, 0, TOKENS_WHEN_BUSY)?);
+            rival.busy.add(rival.llama.decode(self.options.threads, AT, TOKENS_WHEN_BUSY)?);
             say(&format!("beside a neighbour, llama.cpp {}: {} tokens/s", rival.llama.name, rival.busy))?;
         }
         let foreign = self.ticks(Some(&neighbour))?.foreign_since(before);
@@ -300,8 +297,8 @@ impl<'a> Bench<'a> {
         }
         if !self.foreign_when_busy.is_empty() {
             remarks.push(format!(
-                "beside the neighbour, both with {THREADS_WHEN_BUSY} threads; yet others had {} %",
-                self.foreign_when_busy
+                "beside the neighbour, both with {} threads and for {TOKENS_WHEN_BUSY} tokens; yet others had {} %",
+                self.options.threads, self.foreign_when_busy
             ));
         }
         for one in self.contestants.iter().filter(|one| !one.calls.is_empty()) {

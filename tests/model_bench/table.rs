@@ -55,7 +55,7 @@ impl Row {
     }
 
     pub(crate) fn was_measured(&self) -> bool {
-        !self.seen.is_empty()
+        !self.seen.is_empty() && self.beside.as_ref().is_none_or(|beside| !beside.is_empty())
     }
 }
 

@@ -95,6 +95,8 @@ impl Work {
         let mut settings = ModelSettings {
             memo: Some(MemoSettings { folder: kept("memo"), entries: 64, bytes: MemoSettings::USUAL_BYTES }),
             prefixes: Some(PrefixSettings { folder: kept("kv"), files: 4, bytes: PrefixSettings::USUAL_BYTES }),
+            // llama.cpp's benchmark guesses nothing ahead either.
+            draft: false,
             ..ModelSettings::new(&opening.folder)
         };
         settings.session.threads = NonZero::new(opening.threads);
