@@ -66,8 +66,9 @@ pub(crate) struct Seen {
     /// The largest difference of a feature, and of a logit of a golden token, in cases without a JPEG.
     pub(crate) features: f32,
     pub(crate) logits: f32,
-    /// The largest difference of a feature of a JPEG.
+    /// The largest difference of a feature of a JPEG, and of a logit in cases with one.
     pub(crate) jpeg: f32,
+    pub(crate) jpeg_logits: f32,
 }
 
 /// Shows a stand-in all that its goldens show. A token that differs is told to `remarks`, once a case.
@@ -131,9 +132,8 @@ fn follow(
             seen.tokens += 1;
             seen.equal += usize::from(written == token);
             let gap = (row.get(usize::try_from(token)?).context("no such token")? - logit).abs();
-            if !jpeg {
-                seen.logits = seen.logits.max(if gap.is_finite() { gap } else { f32::INFINITY });
-            }
+            let largest = if jpeg { &mut seen.jpeg_logits } else { &mut seen.logits };
+            *largest = largest.max(if gap.is_finite() { gap } else { f32::INFINITY });
             if written != token && !std::mem::replace(&mut told, true) {
                 writeln!(remarks, "{}, pieces of {pieces}, step {step}: {written}, not {token}", case.name)?;
             }
