@@ -22,7 +22,8 @@ impl Thinking {
     /// What is allowed when no number is named: a few paragraphs, a minute or two on a small board.
     pub const USUAL: Self = Self(512);
 
-    /// The most that can be asked for: more would leave little of a context of 4,096 tokens, or of a turn's time.
+    /// The most that can be asked for: more takes minutes on any board. A thought that the model's context has no room for,
+    /// beside prompt and answer, is ended sooner.
     pub const MOST: u32 = 8192;
 
     /// Up to so many tokens; 0 is off.

@@ -94,6 +94,12 @@ impl Drafting {
         Self { plain: Average { value: 1e9, count: ENOUGH }, ..Self::new(true) }
     }
 
+    /// How many steps without a draft were noted.
+    #[cfg(test)]
+    pub(crate) fn plain_steps(&self) -> u32 {
+        self.plain.count
+    }
+
     /// The draft to run with the next step, of `room` ids at most.
     pub(crate) fn draft(&mut self, tokens: &[u32], room: usize) -> Vec<u32> {
         // Without knowing what a step costs nothing can be said about one that costs more.

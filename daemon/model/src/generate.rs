@@ -151,10 +151,20 @@ pub(crate) struct Generation {
     timings: ModelTimings,
 }
 
+/// What the last run of a step gave.
+struct Ran {
+    logits: Logits,
+    mask: Option<Mask>,
+    /// When that run began; what had to be read before it was run, and rested from, earlier.
+    began: Instant,
+    /// Ids that were run in it.
+    ids: usize,
+}
+
 /// Stands for a forced id whose logits have not been seen: as unsure as can be.
 const UNSCORED: Confidence = Confidence { kept: 0.0, winner: 0.0 };
 
-/// Tokens for an answer in a conversation: a call of a few arguments.
+/// Tokens for an answer in a conversation and behind a thought: a call of a few arguments.
 const LEAST_ROOM: usize = 64;
 
 impl Generation {
@@ -166,6 +176,7 @@ impl Generation {
         constraint: Constraint,
         sampler: Sampler,
     ) -> Self {
+        let room = if constraint.may_think() { LEAST_ROOM.min(max_tokens).max(1) } else { 1 };
         Self {
             turn,
             conversation,
@@ -174,7 +185,7 @@ impl Generation {
             words: Words::default(),
             limit: prompt.len().saturating_add(max_tokens),
             context: usize::MAX,
-            room: 1,
+            room,
             prompt: prompt.len(),
             tokens: prompt,
             sureness: Vec::new(),
@@ -219,12 +230,9 @@ impl Generation {
         watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Pause, Failure> {
-        let context = stage.decoder.context();
-        if self.prompt + self.room > context {
-            return Err(Failure::TooLong { tokens: self.prompt, context });
-        }
-        self.context = context;
+        self.context = stage.decoder.context();
         if self.tokens.len() == self.prompt && !self.begun {
+            self.fit()?;
             self.take_forced(stage, watch)?;
         }
         // Given back first: it is the slot to go on in, not one to spare.
@@ -234,8 +242,8 @@ impl Generation {
         let slot = self.take_slot(stage)?;
         loop {
             let started = Instant::now();
-            let (draft, alone) = (self.draft(stage), self.unscored == 0);
-            let Some((logits, mask)) = self.advance(stage, slot, &draft, watch, interrupt)? else {
+            let draft = self.draft(stage);
+            let Some(Ran { logits, mask, began, ids }) = self.advance(stage, slot, &draft, watch, interrupt)? else {
                 self.note_time(started);
                 stage.slots.park(slot, true);
                 self.parked_in = Some(slot);
@@ -255,19 +263,32 @@ impl Generation {
             let mut ended = self.choose(stage, row, mask.as_ref(), watch)?;
             let right = self.take_right(stage, &draft, ahead, &mut ended, watch)?;
             stage.take_back(slot, draft.len() - right)?;
-            match draft.is_empty() {
-                false => stage.drafting.note_drafted(started.elapsed(), count(1 + right)),
-                true if self.begun && alone => stage.drafting.note_plain(started.elapsed()),
-                true => {}
+            // Only a run of the last id alone, or of it and its draft, tells what a step costs: after a pause, and behind
+            // forced ids, more than that is run.
+            if self.begun && ids == 1 + draft.len() {
+                match draft.is_empty() {
+                    false => stage.drafting.note_drafted(began.elapsed(), count(1 + right)),
+                    true => stage.drafting.note_plain(began.elapsed()),
+                }
             }
             if self.begun && ended.is_none() {
-                stage.rest(started, interrupt);
+                stage.rest(began, interrupt);
             }
             self.note_time(started);
             self.begun = true;
             if let Some(reason) = ended {
                 return Ok(Pause::Ended(reason));
             }
+        }
+    }
+
+    /// Holds it to the context: there has to be room for an answer behind the prompt, and a thought may use what is left
+    /// beside that.
+    fn fit(&mut self) -> Result<(), Failure> {
+        let left = self.context.checked_sub(self.prompt.saturating_add(self.room));
+        match left.is_some_and(|left| self.constraint.hold_thought(left)) {
+            true => Ok(()),
+            false => Err(Failure::TooLong { tokens: self.prompt, context: self.context }),
         }
     }
 
@@ -328,7 +349,7 @@ impl Generation {
         draft: &[u32],
         watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
-    ) -> Result<Option<(Logits, Option<Mask>)>, Failure> {
+    ) -> Result<Option<Ran>, Failure> {
         let wanted = self.unscored + 1;
         loop {
             if let Some(why) = interrupt.ended() {
@@ -341,11 +362,12 @@ impl Generation {
             let (now, keep) = split(rest, stage.chunk, wanted);
             if keep != Keep::Nothing {
                 let (now, keep) = ([now, draft].concat(), Keep::Last(keep.rows() + draft.len()));
+                let began = Instant::now();
                 let (logits, mask) =
                     beside(|| self.constraint.allowed(), || stage.decoder.forward(slot, &now, keep, interrupt));
                 let logits = logits?;
                 stage.slots.append(slot, &now);
-                return Ok(Some((logits, mask?)));
+                return Ok(Some(Ran { logits, mask: mask?, began, ids: now.len() }));
             }
             let began = Instant::now();
             stage.decoder.forward(slot, now, keep, interrupt)?;

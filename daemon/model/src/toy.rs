@@ -51,6 +51,10 @@ impl ToyDecoder {
         Self { context, ..self }
     }
 
+    pub(crate) fn slots_of(self, slots: usize) -> Self {
+        Self { slots: vec![Vec::new(); slots], ..self }
+    }
+
     pub(crate) fn held(&self, slot: Slot) -> &[u32] {
         &self.slots[slot.0]
     }

@@ -4,6 +4,7 @@ mod draft;
 mod thought;
 
 use crate::chat::{ChatFormat, Gemma4, Vocabulary};
+use crate::draft::Drafting;
 use crate::gemma::{Gemma, Parts};
 use crate::grammar::Grammars;
 use crate::interrupt::Interrupt;
@@ -224,6 +225,35 @@ fn a_parked_generation_goes_on_where_it_stopped() {
     assert!(parked > 5, "{parked}");
     assert_eq!((generated.tokens, generated.writing), (alone.tokens, alone.writing));
     assert_eq!(generated.timings.cached_tokens, 0, "what it ran itself was not there before");
+}
+
+#[test]
+fn what_is_read_again_after_a_pause_is_no_step_of_decoding() {
+    const PAUSE: usize = 20;
+    let long = "it is on and on and on and on and on and on and on and on and on.<turn|>";
+    let steps = |pause: bool| {
+        let decoder = writes(long).slots_of(1).before(move |run, interrupt| interrupt.park(pause && run == PAUSE));
+        let mut model = model(decoder);
+        model.drafting = Drafting::new(false);
+        let (interrupt, hurried) = (Interrupt::default(), Interrupt::default());
+        hurried.cancel();
+        let mut pauses = 0;
+        let generated = loop {
+            match model.generate(&order("is it on?"), &mut |_| (), &interrupt).unwrap() {
+                Progress::Ended(generated) => break generated,
+                Progress::Parked => pauses += 1,
+            }
+            interrupt.park(false);
+            // Someone else uses the slot meanwhile, so that prompt and answer are read again.
+            let sensor = GenerateOrder { turn: TurnId(2), ..order("too warm") };
+            assert_eq!(model.generate(&sensor, &mut |_| (), &hurried), Err(GenerateFailure::Cancelled));
+        };
+        assert_eq!(generated.tokens, vocabulary().ids(long));
+        (pauses, model.drafting.plain_steps())
+    };
+    let ((never, all), (once, others)) = (steps(false), steps(true));
+    assert_eq!((never, once), (0, 1));
+    assert_eq!(others, all - 1, "the step that began with reading is not among them");
 }
 
 #[test]

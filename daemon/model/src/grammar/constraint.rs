@@ -81,6 +81,17 @@ impl Constraint {
         Self { thought: Some(thought), ..self }
     }
 
+    /// Whether there may be a thought.
+    pub(crate) fn may_think(&self) -> bool {
+        self.thought.is_some()
+    }
+
+    /// Holds a thought that has not begun to `most` ids, those around it among them. Whether that is enough for it to be
+    /// opened and ended; without a thought it always is.
+    pub(crate) fn hold_thought(&mut self, most: usize) -> bool {
+        self.thought.as_mut().is_none_or(|thought| thought.hold(most))
+    }
+
     /// How many ids so far were a thought.
     pub(crate) fn thought_len(&self) -> usize {
         self.thought.as_ref().map_or(0, Thought::len)

@@ -53,6 +53,16 @@ impl Thought {
         }
     }
 
+    /// Holds one that has not begun to `most` ids, those that open and end it among them. Whether these fit.
+    pub(super) fn hold(&mut self, most: usize) -> bool {
+        let around = self.opening.len().max(1) + 1;
+        let Some(most) = most.checked_sub(around) else { return false };
+        if let Stage::Before { budget } = &mut self.stage {
+            *budget = u32::try_from(most).unwrap_or(u32::MAX).min(*budget);
+        }
+        true
+    }
+
     /// What may come next, given what may come without a thought. Nothing when it has no say.
     pub(super) fn allowed(&self, otherwise: impl FnOnce() -> Option<Mask>) -> Option<Mask> {
         match self.stage {

@@ -1,7 +1,6 @@
 //! Drafts change how many steps an answer takes, and nothing else of it.
 
 use super::*;
-use crate::draft::Drafting;
 use proptest::prelude::*;
 
 /// Writes words that follow from the last two by a table, so that it soon says again what it said before, and ends after

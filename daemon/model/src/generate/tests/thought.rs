@@ -81,6 +81,34 @@ fn a_thought_takes_nothing_from_the_answer() {
 }
 
 #[test]
+fn a_thought_is_ended_before_it_takes_the_answers_room_in_the_context() {
+    let prompt = generate(&mut thinker(thinks_on()), &thinking(1)).unwrap().timings.prompt_tokens;
+    // The markers stand around a thought, and 64 ids are left for what follows it.
+    let with_room_for = |thought: u32| {
+        let context = usize::try_from(prompt + 64 + 2 + thought).unwrap();
+        generate(&mut thinker(thinks_on().context_of(context)), &thinking(512))
+    };
+    for thought in [0, 1, 5, 100] {
+        let generated = with_room_for(thought).unwrap();
+        assert_eq!(generated.writing, [Writing::Text { text: "done.".to_owned() }], "{thought}");
+        assert_eq!((generated.stop, generated.timings.thought_tokens), (StopReason::EndOfTurn, thought + 2));
+    }
+    // An answer that may be no longer needs no more.
+    let context = usize::try_from(prompt + 2 + count("done.<turn|>")).unwrap();
+    let short = GenerateOrder { max_tokens: count("done.<turn|>"), ..thinking(512) };
+    let generated = generate(&mut thinker(thinks_on().context_of(context)), &short).unwrap();
+    assert_eq!((generated.stop, generated.timings.thought_tokens), (StopReason::EndOfTurn, 2));
+}
+
+#[test]
+fn a_prompt_that_leaves_no_room_for_thought_and_answer_is_too_long() {
+    let prompt = generate(&mut thinker(thinks_on()), &thinking(1)).unwrap().timings.prompt_tokens;
+    let (tokens, context) = (usize::try_from(prompt).unwrap(), usize::try_from(prompt).unwrap() + 64 + 1);
+    let refused = generate(&mut thinker(thinks_on().context_of(context)), &thinking(64)).unwrap_err();
+    assert_eq!(refused, GenerateFailure::TooLong { tokens, context });
+}
+
+#[test]
 fn without_thinking_none_can_be_opened_and_a_model_that_has_none_answers_at_once() {
     let thought_begin = vocabulary().id("<|channel>").unwrap();
     let off = generate(&mut thinker(thinks_on()), &GenerateOrder { max_tokens: 6, ..order("lamp on") }).unwrap();
