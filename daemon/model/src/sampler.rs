@@ -76,7 +76,9 @@ impl Sampler {
         let top = candidates.first().map_or(0.0, |(_, logit)| *logit);
         let weight = |logit: f32| ((logit - top) / self.sampling.temperature).exp();
         if self.sampling.min_p > 0.0 {
-            candidates.retain(|(_, logit)| weight(*logit) >= self.sampling.min_p);
+            // The likeliest weighs 1, and is always left.
+            let least = self.sampling.min_p.min(1.0);
+            candidates.retain(|(_, logit)| weight(*logit) >= least);
         }
         let weights: Vec<f32> = candidates.iter().map(|(_, logit)| weight(*logit)).collect();
         let kept = nucleus(&weights, self.sampling.top_p);
@@ -196,7 +198,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn sampling() -> impl Strategy<Value = Sampling> {
-        (0.0_f32..2.0, 0_usize..6, 0.0_f32..1.0, 0.0_f32..1.0, any::<u64>())
+        (0.0_f32..2.0, 0_usize..6, 0.0_f32..1.5, 0.0_f32..1.5, any::<u64>())
             .prop_map(|(temperature, top_k, top_p, min_p, seed)| Sampling { temperature, top_k, top_p, min_p, seed })
     }
 
