@@ -7,6 +7,7 @@ B [out,r] for each matrix that was trained; B·A, scaled, is added to it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,6 +99,8 @@ class Adapter:
         strange = [name for name in self.files if ".lora_A.weight" not in name and ".lora_B.weight" not in name]
         if strange:
             raise UnreadableCheckpoint(f"the adapter replaces {strange[0]} whole: merge it with PEFT first")
+        self.alphas = {name: self.alpha(module_of(stored)) for name, stored in self.pairs.items()}
+        self.check_patterns()
 
     def check(self, known: set[str]) -> None:
         for name in sorted(set(self.pairs) - known):
@@ -112,10 +115,22 @@ class Adapter:
         return self.scale(name, len(inner)) * (outer[rows] @ inner)
 
     def scale(self, name: str, rank: int) -> float:
-        module = name.removesuffix(".weight")
+        return self.alphas[name] / (rank**0.5 if self.config.get("use_rslora") else rank)
+
+    def alpha(self, module: str) -> float:
+        """Of a module by the name that it had when it was trained: the first pattern that fits says, as with PEFT."""
         patterns = self.config.get("alpha_pattern") or {}
-        alpha = next((value for key, value in patterns.items() if module.endswith(key)), self.config["lora_alpha"])
-        return alpha / (rank**0.5 if self.config.get("use_rslora") else rank)
+        return next((alpha for key, alpha in patterns.items() if fits(key, module)), self.config["lora_alpha"])
+
+    def check_patterns(self) -> None:
+        """A pattern for nothing means that it was written for other names, and that the scale would be a wrong one."""
+        modules = [module_of(stored) for stored in self.pairs.values()]
+        for key in self.config.get("alpha_pattern") or {}:
+            if not any(fits(key, module) for module in modules):
+                raise UnreadableCheckpoint(
+                    f"alpha_pattern {key!r} fits none of the adapter's modules, {', '.join(modules[:2])} …: "
+                    "correct its adapter_config.json, or merge it with PEFT"
+                )
 
     def read(self, name: str) -> torch.Tensor:
         with safe_open(self.files[name], "pt") as file:
@@ -132,6 +147,20 @@ def tensors_of(folder: Path, single: str = "model.safetensors") -> dict[str, Pat
             return dict.fromkeys(file.keys(), folder / single)
     except Exception as error:  # safetensors raises errors of its own and of the system's
         raise UnreadableCheckpoint(f"{folder / single} cannot be read: {error}") from error
+
+
+def module_of(stored: str) -> str:
+    """The module whose matrix a thin one of an adapter changes."""
+    return stored.removeprefix(PEFT).removesuffix(".lora_A.weight")
+
+
+def fits(pattern: str, module: str) -> bool:
+    """Whether a key of `alpha_pattern` is for a module: a regular expression for the whole name or its last parts. This is
+    PEFT's `get_pattern_key`."""
+    try:
+        return re.match(rf"(.*\.)?({pattern})$", module) is not None
+    except re.error as error:
+        raise UnreadableCheckpoint(f"alpha_pattern {pattern!r} is no regular expression: {error}") from error
 
 
 def bare(name: str) -> str:

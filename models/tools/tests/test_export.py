@@ -88,6 +88,39 @@ class TrainedFurther(unittest.TestCase):
             same = before[name].tobytes() == after[name].tobytes()
             self.assertEqual(same, name.removesuffix(".weight") not in TRAINED, name)
 
+    def patterned(self, patterns: dict) -> stored.Adapter:
+        """The adapter with scales of their own for some modules."""
+        with tempfile.TemporaryDirectory(dir=self.folder) as scratch:
+            folder = Path(scratch)
+            config = json.loads((self.adapter / "adapter_config.json").read_text())
+            (folder / "adapter_config.json").write_text(json.dumps(config | {"alpha_pattern": patterns}))
+            (folder / "adapter_model.safetensors").write_bytes((self.adapter / "adapter_model.safetensors").read_bytes())
+            return stored.Adapter(folder)
+
+    def test_scales_of_their_own_are_given_as_peft_gives_them(self):
+        for pattern, trained in (
+            ("q_proj", TRAINED[:1]),
+            (TRAINED[1], TRAINED[1:2]),  # the full name, which the graphs do not use
+            ("^" + TRAINED[1], TRAINED[1:2]),
+            (r"layers\.\d+\.mlp\.\w+", TRAINED[1:3]),
+            (r"model\.language_model\..*", TRAINED[:3]),
+            ("gate_proj|linear_start.linear", (TRAINED[1], TRAINED[4])),
+        ):
+            adapter = self.patterned({pattern: 3 * ALPHA})
+            expected = {
+                stored.bare(f"{name}.weight"): (3 if name in trained else 1) * ALPHA / RANK for name in TRAINED
+            }
+            self.assertEqual({name: adapter.scale(name, RANK) for name in expected}, expected, pattern)
+        first = self.patterned({"q_proj|up_proj": 16, r".*q_proj": 32})
+        self.assertEqual(first.scale(stored.bare(f"{TRAINED[0]}.weight"), RANK), 4)
+
+    def test_a_scale_for_nothing_is_refused(self):
+        for pattern in ("proj", "o_proj", "self_attn", "model.layers.0.self_attn.q_proj"):
+            with self.assertRaisesRegex(stored.UnreadableCheckpoint, "fits none of the adapter's modules"):
+                self.patterned({"q_proj": 16, pattern: 16})
+        with self.assertRaisesRegex(stored.UnreadableCheckpoint, "no regular expression"):
+            self.patterned({"q_proj(": 16})
+
     def test_adapters_that_cannot_be_merged_are_refused_with_the_reason(self):
         config = json.loads((self.adapter / "adapter_config.json").read_text())
         strange = self.folder / "strange"
