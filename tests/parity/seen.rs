@@ -8,6 +8,7 @@ use hob_model::{MediaSettings, ModelFolder, OrtDecoder, Rows, Senses, Shown, Var
 use hob_onnx::{Runtime, SessionSettings, Stop};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use std::fmt;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,26 +50,41 @@ struct Asked {
     row: usize,
 }
 
-impl Asked {
+impl Case {
     /// A JPEG is decoded a little otherwise by every library, by up to 3 of 255, and so seen a little otherwise.
-    fn is_jpeg(&self) -> bool {
-        Path::new(&self.file).extension().is_some_and(|extension| extension == "jpg")
+    fn has_jpeg(&self) -> bool {
+        let is_jpeg = |asked: &Asked| Path::new(&asked.file).extension().is_some_and(|extension| extension == "jpg");
+        self.media.iter().any(is_jpeg)
     }
 }
 
-/// How near it comes, over all cases and pieces.
+/// How near some cases come, in all pieces.
 #[derive(Default)]
-pub(crate) struct Seen {
-    pub(crate) cases: usize,
+pub(crate) struct Near {
     /// Tokens asked for, and those that were the likeliest.
     pub(crate) tokens: usize,
     pub(crate) equal: usize,
-    /// The largest difference of a feature, and of a logit of a golden token, in cases without a JPEG.
+    /// The largest difference of a feature, and of a logit of a golden token.
     pub(crate) features: f32,
     pub(crate) logits: f32,
-    /// The largest difference of a feature of a JPEG, and of a logit in cases with one.
-    pub(crate) jpeg: f32,
-    pub(crate) jpeg_logits: f32,
+}
+
+impl fmt::Display for Near {
+    /// Three cells of a table.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { tokens, equal, features, logits } = self;
+        write!(f, "{equal} of {tokens} | {features:.1e} | {logits:.1e}")
+    }
+}
+
+/// How near it comes.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) cases: usize,
+    /// Cases without a JPEG.
+    pub(crate) exact: Near,
+    /// Cases with one.
+    pub(crate) jpeg: Near,
 }
 
 /// Shows a stand-in all that its goldens show. A token that differs is told to `remarks`, once a case.
@@ -88,6 +104,7 @@ pub(crate) fn seen(runtime: &Runtime, path: &Path, variant: Variant, remarks: &m
     let mut decoder = OrtDecoder::open(runtime, &folder, &SessionSettings::default(), 1, CONTEXT)?;
     let mut seen = Seen { cases: golden.cases.len(), ..Seen::default() };
     for case in &golden.cases {
+        let near = if case.has_jpeg() { &mut seen.jpeg } else { &mut seen.exact };
         let settings = MediaSettings {
             folder: shelf.path().to_owned(),
             image_tokens: ImageBudget::try_from(case.budget)?,
@@ -103,11 +120,10 @@ pub(crate) fn seen(runtime: &Runtime, path: &Path, variant: Variant, remarks: &m
             let found = senses.take_in(&rows, &stop)?;
             let expected = features.get(asked.row * golden.width..(asked.row + asked.tokens) * golden.width);
             let off = off(&found, expected.context("fewer features than rows")?)?;
-            let largest = if asked.is_jpeg() { &mut seen.jpeg } else { &mut seen.features };
-            *largest = largest.max(off);
+            near.features = near.features.max(off);
             prompt.splice(asked.start..asked.start + asked.tokens, ids);
         }
-        follow(&mut decoder, case, &prompt, &mut seen, remarks)?;
+        follow(&mut decoder, case, &prompt, near, remarks)?;
     }
     Ok(seen)
 }
@@ -117,10 +133,9 @@ fn follow(
     decoder: &mut OrtDecoder,
     case: &Case,
     prompt: &[u32],
-    seen: &mut Seen,
+    near: &mut Near,
     remarks: &mut dyn Write,
 ) -> anyhow::Result<()> {
-    let jpeg = case.media.iter().any(Asked::is_jpeg);
     for pieces in PIECES {
         let mut told = false;
         let mut row = prefill(decoder, prompt, pieces)?;
@@ -129,11 +144,10 @@ fn follow(
                 row = last_row(decoder, &case.tokens[step - 1..step])?;
             }
             let written = likeliest(&row);
-            seen.tokens += 1;
-            seen.equal += usize::from(written == token);
+            near.tokens += 1;
+            near.equal += usize::from(written == token);
             let gap = (row.get(usize::try_from(token)?).context("no such token")? - logit).abs();
-            let largest = if jpeg { &mut seen.jpeg_logits } else { &mut seen.logits };
-            *largest = largest.max(if gap.is_finite() { gap } else { f32::INFINITY });
+            near.logits = near.logits.max(if gap.is_finite() { gap } else { f32::INFINITY });
             if written != token && !std::mem::replace(&mut told, true) {
                 writeln!(remarks, "{}, pieces of {pieces}, step {step}: {written}, not {token}", case.name)?;
             }

@@ -58,6 +58,7 @@ FILES = {
     "wide.png": lambda: pictures.scene(401, 9, hue=2),
     "tall.png": lambda: pictures.scene(131, 333, hue=3),
     "tiny.png": lambda: pictures.speckled(3, 2),
+    "photo.png": lambda: pictures.scene(241, 163, hue=4),
     "photo.jpg": lambda: pictures.scene(241, 163, hue=4),
     "turned.jpg": lambda: pictures.scene(96, 64, hue=1),
     **{name: partial(pictures.scene, 112, 63, hue) for hue, name in enumerate(FRAMES)},
@@ -81,16 +82,17 @@ def sound(name: str, *files: str) -> Asked:
 
 EVERYTHING = (
     picture("picture, 70 at most", "odd.png", 70),
-    picture("picture, 140 at most", "photo.jpg", 140),
+    picture("picture, 140 at most", "photo.png", 140),
     picture("picture, 280 at most", "tall.png", 280),
     picture("picture, 560 at most", "odd.png", 560),
     picture("picture, 1120 at most", "large.png", 1120),
     picture("a very wide picture", "wide.png", 280),
     picture("a picture of six pixels", "tiny.png", 70),
     picture("a picture that was held upright", "turned.jpg", 70),
+    picture("a photograph", "photo.jpg", 140),
     Asked(
         "several pictures",
-        (Picture("odd.png"), Words("and"), Picture("photo.jpg"), Picture("turned.jpg"), Words("differ")),
+        (Picture("odd.png"), Words("and"), Picture("photo.png"), Picture("tall.png"), Words("differ")),
         budget=70,
     ),
     sound("sound of 0.3 s", "short.wav"),

@@ -50,7 +50,7 @@ mod tests {
 
     #[test]
     fn a_document_is_its_text() {
-        assert_eq!(decode("\u{feff}One\r\n\ttwo\u{7}\n\n".as_bytes()).unwrap(), "One\n\ttwo ");
+        assert_eq!(decode("\u{feff}One\r\n\ttwo\u{7}\n\n".as_bytes()).unwrap(), "One\n\ttwo");
     }
 
     #[test]
