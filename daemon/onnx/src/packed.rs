@@ -15,8 +15,7 @@ use crate::session::{OpenSessionError, Session, WEIGHTS_FOLDER, configured};
 use crate::settings::SessionSettings;
 use rustix::fs::statvfs;
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
-use std::fs::{DirBuilder, File};
+use std::fs::{DirBuilder, File, TryLockError};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -72,6 +71,8 @@ enum PackError {
         "{folder} has {free} MB free, and packing takes {needed}: make room, or name another folder with `[model] cache`"
     )]
     Room { folder: PathBuf, free: u64, needed: u64 },
+    #[error("another process packs weights into {folder} now: they are mapped from the next start on")]
+    Busy { folder: PathBuf },
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
     #[error(transparent)]
@@ -81,6 +82,9 @@ enum PackError {
 /// Names within the folder of one packed session.
 const GRAPH: &str = "graph.onnx";
 const DATA: &str = "graph.onnx_data";
+
+/// What the name of a folder ends with that is not whole.
+const PART: &str = "part";
 
 /// Left free on the disk, whatever is packed.
 const RESERVE: u64 = 256 << 20;
@@ -138,21 +142,43 @@ fn take_or_make(
         return Err(PackError::Small);
     }
     let folder = packed.folder.join(key(runtime, origin, settings)?);
-    if folder.join(GRAPH).is_file() {
-        match Session::open(runtime, &folder.join(GRAPH), settings) {
-            Ok(session) => {
-                // Which was opened last is told by its time.
-                File::open(folder.join(GRAPH)).and_then(|file| file.set_modified(SystemTime::now())).ok();
-                return Ok((session, Packing::Mapped));
-            }
-            Err(error) => {
-                tracing::warn!(folder = %folder.display(), %error, "packed weights cannot be opened, and are made anew");
-                remove(&folder)?;
-            }
+    let take = || folder.join(GRAPH).is_file().then(|| Session::open(runtime, &folder.join(GRAPH), settings));
+    if let Some(Ok(session)) = take() {
+        note_opened(&folder);
+        return Ok((session, Packing::Mapped));
+    }
+    let _alone = lock(packed)?;
+    // Another process may have made it since.
+    match take() {
+        Some(Ok(session)) => {
+            note_opened(&folder);
+            return Ok((session, Packing::Mapped));
         }
+        Some(Err(error)) => {
+            tracing::warn!(folder = %folder.display(), %error, "packed weights cannot be opened, and are made anew");
+            remove(&folder)?;
+        }
+        None => {}
     }
     make(runtime, origin, settings, packed, &folder)?;
     Ok((Session::open(runtime, &folder.join(GRAPH), settings)?, Packing::Made))
+}
+
+/// Which was opened last is told by its time.
+fn note_opened(folder: &Path) {
+    File::open(folder.join(GRAPH)).and_then(|file| file.set_modified(SystemTime::now())).ok();
+}
+
+/// Only who holds this makes or removes packed sessions. It ends with the process, however that ends.
+fn lock(packed: &PackedSettings) -> Result<File, PackError> {
+    let failed = |source| PackError::File { path: packed.folder.clone(), source };
+    DirBuilder::new().recursive(true).mode(0o700).create(&packed.folder).map_err(failed)?;
+    let folder = File::open(&packed.folder).map_err(failed)?;
+    match folder.try_lock() {
+        Ok(()) => Ok(folder),
+        Err(TryLockError::WouldBlock) => Err(PackError::Busy { folder: packed.folder.clone() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
 }
 
 /// By what a packed session is known.
@@ -193,11 +219,10 @@ fn stamp(path: &Path) -> Result<Vec<u8>, PackError> {
 fn data_files(path: &Path) -> Result<Vec<PathBuf>, PackError> {
     let graph = Graph::read(path)
         .map_err(|error| PackError::File { path: path.to_owned(), source: io::Error::other(error) })?;
-    let names: BTreeSet<&str> = graph.files().collect();
-    Ok(names.into_iter().map(|name| path.with_file_name(name)).collect())
+    Ok(graph.data_files())
 }
 
-/// Packs into a folder beside, and gives it its name when it is whole and on the disk.
+/// Packs into a folder beside, and gives it its name when it is whole and on the disk. Nobody else packs meanwhile.
 fn make(
     runtime: &Runtime,
     origin: Origin<'_>,
@@ -205,7 +230,7 @@ fn make(
     packed: &PackedSettings,
     folder: &Path,
 ) -> Result<(), PackError> {
-    let part = folder.with_extension("part");
+    let part = folder.with_extension(PART);
     remove(&part)?;
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -218,6 +243,7 @@ fn make(
             let path = part.join(name);
             File::open(&path).and_then(|file| file.sync_all()).map_err(failed(&path))?;
         }
+        File::open(&part).and_then(|names| names.sync_all()).map_err(failed(&part))?;
         std::fs::rename(&part, folder).map_err(failed(folder))
     });
     if made.is_err() {
@@ -278,16 +304,15 @@ fn has_room(graph: &Path, folder: &Path) -> Result<(), PackError> {
 /// Removes those that were opened least recently, and what was begun and not ended; never the one that was just made.
 fn make_room(packed: &PackedSettings, made: &Path) {
     let entries = std::fs::read_dir(&packed.folder).into_iter().flatten().flatten();
-    let mut others: Vec<(SystemTime, PathBuf)> = entries
-        .map(|entry| entry.path())
-        .filter(|path| path != made)
-        .map(|path| {
-            (std::fs::metadata(path.join(GRAPH)).and_then(|about| about.modified()).unwrap_or(UNIX_EPOCH), path)
-        })
-        .collect();
-    others.sort();
+    let others = entries.map(|entry| entry.path()).filter(|path| path != made);
+    let (begun, whole): (Vec<PathBuf>, Vec<PathBuf>) = others.partition(|path| path.extension().is_some());
+    let opened = |path: &Path| std::fs::metadata(path.join(GRAPH)).and_then(|about| about.modified());
+    let mut whole: Vec<(SystemTime, PathBuf)> =
+        whole.into_iter().map(|path| (opened(&path).unwrap_or(UNIX_EPOCH), path)).collect();
+    whole.sort();
     let kept = packed.most.max(1) - 1;
-    for (_, path) in others.iter().take(others.len().saturating_sub(kept)) {
+    let surplus = whole.len().saturating_sub(kept);
+    for path in whole.iter().take(surplus).map(|(_, path)| path).chain(&begun) {
         if let Err(error) = std::fs::remove_dir_all(path) {
             tracing::warn!(path = %path.display(), %error, "packed weights that nobody opens cannot be removed");
         }

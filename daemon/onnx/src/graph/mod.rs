@@ -14,7 +14,7 @@ pub use weights::{NumberKind, Weights, WeightsError};
 use crate::port::{Dim, Port, Signature};
 use crate::tensor::Element;
 use prost::Message;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -88,13 +88,22 @@ impl Graph {
         Self::parse(path, &content)
     }
 
+    /// The version of ONNX's own operators that it speaks of, the oldest should it name several; 0 where it names none.
+    pub(crate) fn opset(&self) -> i64 {
+        let own = |opset: &&proto::Opset| opset.domain.is_empty() || opset.domain == "ai.onnx";
+        self.opsets.iter().filter(own).map(|opset| opset.version).min().unwrap_or(0)
+    }
+
     /// Its operators, constants, inputs and outputs.
     pub(crate) fn into_body(self) -> proto::GraphBody {
         self.body
     }
 
-    /// Reads what stands in the file `path`.
-    pub(crate) fn parse(path: &Path, content: &[u8]) -> Result<Self, ReadGraphError> {
+    /// Reads what stands in the file `path`. The weights beside it are not touched.
+    ///
+    /// # Errors
+    /// [`ReadGraphError`] for bytes that are no graph.
+    pub fn parse(path: &Path, content: &[u8]) -> Result<Self, ReadGraphError> {
         let refused = |reason: String| ReadGraphError::NotAGraph { path: path.to_owned(), reason };
         let parts = proto::count_parts(content).map_err(|error| refused(error.to_string()))?;
         if parts > MOST_PARTS {
@@ -217,9 +226,22 @@ impl Graph {
         self.constant(value).or_else(made).map(|constant| Weights::new(constant, &self.path)).transpose()
     }
 
-    /// The files that hold constants, by the names that the graph has for them; one for each constant.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
-        self.body.initializers.iter().filter_map(|constant| constant.about("location"))
+    /// The files beside it that hold its numbers, each once, be they there or not. Places outside its folder are left
+    /// out: nothing is read from there.
+    #[must_use]
+    pub fn data_files(&self) -> Vec<PathBuf> {
+        let settings = self.body.nodes.iter().flat_map(|node| &node.attributes);
+        let made = settings.filter_map(|attribute| attribute.tensor.as_ref());
+        let places: BTreeSet<&Path> = self
+            .body
+            .initializers
+            .iter()
+            .chain(made)
+            .filter_map(|constant| constant.about("location"))
+            .filter_map(weights::within_folder)
+            .collect();
+        let folder = self.path.parent().unwrap_or(Path::new(""));
+        places.into_iter().map(|place| folder.join(place)).collect()
     }
 
     fn constant(&self, name: &str) -> Option<&proto::Constant> {

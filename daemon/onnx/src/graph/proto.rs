@@ -179,31 +179,69 @@ impl Constant {
     }
 }
 
-/// How many operators, constants, settings and names a file holds, without decoding it.
+/// How many operators, constants, settings, dimensions and names a file holds, without decoding it.
 pub(crate) fn count_parts(model: &[u8]) -> Result<usize, DecodeError> {
-    const GRAPH: u32 = 7;
-    const NODE: u32 = 1;
-    const INITIALIZER: u32 = 5;
     let mut parts = 0;
-    for graph in Fields(model) {
-        let (GRAPH, graph) = graph? else { continue };
-        for part in Fields(graph) {
-            let (kind, part) = part?;
-            parts += 1;
-            if kind != NODE && kind != INITIALIZER {
-                continue;
-            }
-            for field in Fields(part) {
-                let (tag, field) = field?;
-                parts += 1;
-                // Settings of an operator, and the place of a constant.
-                if (kind, tag) == (NODE, 5) || (kind, tag) == (INITIALIZER, 13) {
-                    parts += Fields(field).count();
-                }
+    Holder::Model.count(model, &mut parts)?;
+    Ok(parts)
+}
+
+/// The messages that hold others: each part takes memory of its own once it is decoded.
+#[derive(Clone, Copy)]
+enum Holder {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Constant,
+    Value,
+    Kind,
+    Tensor,
+    Shape,
+    /// Names and numbers alone.
+    Leaf,
+}
+
+impl Holder {
+    /// What stands in a field; none for those that are passed over.
+    fn within(self, tag: u32) -> Option<Self> {
+        Some(match (self, tag) {
+            (Self::Model, 7) => Self::Graph,
+            (Self::Graph, 1) => Self::Node,
+            (Self::Graph, 5) | (Self::Attribute, 5) => Self::Constant,
+            // Noted shapes are looked at in writing.
+            (Self::Graph, 11..=13) => Self::Value,
+            (Self::Node, 5) => Self::Attribute,
+            (Self::Value, 2) => Self::Kind,
+            (Self::Kind, 1) => Self::Tensor,
+            (Self::Tensor, 2) => Self::Shape,
+            (Self::Model, 8) | (Self::Constant, 13) | (Self::Shape, 1) => Self::Leaf,
+            (
+                Self::Model
+                | Self::Graph
+                | Self::Node
+                | Self::Attribute
+                | Self::Constant
+                | Self::Value
+                | Self::Kind
+                | Self::Tensor
+                | Self::Shape
+                | Self::Leaf,
+                _,
+            ) => return None,
+        })
+    }
+
+    fn count(self, message: &[u8], parts: &mut usize) -> Result<(), DecodeError> {
+        for field in Fields(message) {
+            let (tag, field) = field?;
+            *parts += 1;
+            if let Some(within) = self.within(tag) {
+                within.count(field, parts)?;
             }
         }
+        Ok(())
     }
-    Ok(parts)
 }
 
 /// The fields of a message that have a length, with their numbers. Others take no more in memory than eight times what

@@ -1,6 +1,8 @@
 //! Hostile and broken files. What well-formed ones mean is held by the tests of `lookup`.
 
-use super::proto::{Constant, Entry, GraphBody, Model};
+use super::proto::{
+    Attribute, Constant, Dimension, Entry, GraphBody, Kind, Model, Node, Opset, Shape, TensorKind, Value,
+};
 use super::*;
 use proptest::prelude::*;
 
@@ -51,6 +53,20 @@ fn a_place_outside_the_folder_or_the_file_is_refused() {
 }
 
 #[test]
+fn the_files_of_a_graph_are_those_within_its_folder() {
+    let tensor = Some(external("of a setting", "0", vec![1]));
+    let attributes = vec![Attribute { tensor, ..Attribute::default() }];
+    let body = GraphBody {
+        nodes: vec![Node { attributes, ..Node::default() }],
+        initializers: ["b", "sub/a", "b", "../c", "/etc/passwd", ""].map(|place| external(place, "0", vec![1])).into(),
+        ..GraphBody::default()
+    };
+    let file = Model { graph: Some(body), ..Model::default() }.encode_to_vec();
+    let files = Graph::parse(Path::new("/models/one/graph.onnx"), &file).unwrap().data_files();
+    assert_eq!(files, ["b", "of a setting", "sub/a"].map(|name| Path::new("/models/one").join(name)));
+}
+
+#[test]
 fn impossible_shapes_are_refused() {
     assert!(said_about(external("weights", "0", vec![-1])).contains("its dimensions are [-1]"));
     assert!(said_about(external("weights", "0", vec![i64::MAX, i64::MAX])).contains("larger than any memory"));
@@ -82,9 +98,29 @@ fn a_file_of_nothing_but_small_parts_is_refused_before_it_is_decoded() {
     let error = Graph::parse(Path::new("g.onnx"), &file).unwrap_err().to_string();
     assert_eq!(
         error,
-        "g.onnx is cut short or no ONNX graph (it has 500001 parts, and no model needs more than 500000): fetch it again"
+        "g.onnx is cut short or no ONNX graph (it has 500002 parts, and no model needs more than 500000): fetch it again"
     );
     assert!(proto::count_parts(&fixture()).unwrap() > 50);
+}
+
+#[test]
+fn small_parts_count_wherever_they_stand() {
+    let body = |graph| Model { graph: Some(graph), ..Model::default() };
+    let tensor = Constant { external: vec![Entry::default(); MOST_PARTS], ..Constant::default() };
+    let attributes = vec![Attribute { tensor: Some(tensor), ..Attribute::default() }];
+    let nodes = vec![Node { attributes, ..Node::default() }];
+    let shape = Some(Shape { dims: vec![Dimension::default(); MOST_PARTS] });
+    let kind = Some(Kind { tensor: Some(TensorKind { shape, ..TensorKind::default() }) });
+    let inputs = vec![Value { kind, ..Value::default() }];
+    for (what, model) in [
+        ("places of a setting", body(GraphBody { nodes, ..GraphBody::default() })),
+        ("dimensions", body(GraphBody { inputs: inputs.clone(), ..GraphBody::default() })),
+        ("dimensions", body(GraphBody { outputs: inputs, ..GraphBody::default() })),
+        ("opsets", Model { opsets: vec![Opset::default(); MOST_PARTS + 1], ..Model::default() }),
+    ] {
+        let error = Graph::parse(Path::new("g.onnx"), &model.encode_to_vec()).unwrap_err().to_string();
+        assert!(error.contains("parts, and no model needs more"), "{what}: {error}");
+    }
 }
 
 #[test]

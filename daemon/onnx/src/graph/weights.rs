@@ -256,10 +256,8 @@ fn beside(constant: &Constant, graph: &Path, bytes: usize) -> Result<Source, Wei
         Some(text) => text.parse::<u64>().map(Some).map_err(|_| broken(format!("its {key} is '{text}'"))),
     };
     let location = said("location").ok_or_else(|| broken("it names no file".to_owned()))?;
-    let place = Path::new(location);
-    if place.as_os_str().is_empty() || !place.components().all(|part| matches!(part, Component::Normal(_))) {
-        return Err(broken(format!("it lies outside the model's folder, in '{location}'")));
-    }
+    let outside = || broken(format!("it lies outside the model's folder, in '{location}'"));
+    let place = within_folder(location).ok_or_else(outside)?;
     let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
     let offset = number("offset")?.unwrap_or(0);
     if number("length")?.is_some_and(|length| length != bytes) {
@@ -274,4 +272,11 @@ fn beside(constant: &Constant, graph: &Path, bytes: usize) -> Result<Source, Wei
         return Err(WeightsError::Short { path, name: constant.name.clone(), found, expected });
     }
     Ok(Source::Beside { file: Arc::new(file), path: path.into(), offset })
+}
+
+/// A place that a graph names, unless it leads out of the graph's folder.
+pub(super) fn within_folder(location: &str) -> Option<&Path> {
+    let place = Path::new(location);
+    let inside = place.components().all(|part| matches!(part, Component::Normal(_)));
+    (inside && !place.as_os_str().is_empty()).then_some(place)
 }

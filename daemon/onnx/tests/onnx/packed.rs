@@ -115,3 +115,25 @@ fn small_weights_are_not_worth_a_file() {
     assert!(matches!(packing, Packing::Loaded { because } if because == "the weights are small"));
     assert!(!packed.folder.exists());
 }
+
+#[test]
+fn what_another_process_packs_is_left_alone_and_what_one_began_is_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, packed) = (decoder(folder.path()), settings(folder.path()));
+    let begun = packed.folder.join("0123456789abcdef0123456789abcdef.part");
+    std::fs::create_dir_all(&begun).unwrap();
+    std::fs::write(begun.join("graph.onnx_data"), "half of it").unwrap();
+    let other = std::fs::File::open(&packed.folder).unwrap();
+    other.lock().unwrap();
+    let (mut loaded, packing) = open(&path, &packed);
+    assert!(
+        matches!(packing, Packing::Loaded { because } if because.starts_with("another process packs weights into"))
+    );
+    assert!(logits(&mut loaded).iter().all(|number| number.is_finite()) && begun.exists());
+    other.unlock().unwrap();
+    assert_eq!(open(&path, &packed).1, Packing::Made);
+    assert!(!begun.exists());
+    // What is packed is opened whoever packs something else.
+    other.lock().unwrap();
+    assert_eq!(open(&path, &packed).1, Packing::Mapped);
+}
