@@ -4,7 +4,7 @@
 use super::cells::{Cell, cell};
 use super::draft::Draft;
 use super::mask::{Sight, sight};
-use super::shapes::broadcast;
+use super::shapes::{axis, broadcast};
 use super::world::{Tokens, World};
 use crate::graph::Node;
 use std::collections::{BTreeMap, BTreeSet};
@@ -78,6 +78,10 @@ pub(super) fn read<'a>(
     let softmax = softmax.output(0).and_then(|name| draft.maker(name)).ok_or("it has no outcome")?;
     let outline = Outline::read(draft, softmax)?;
     let first = looks.first().ok_or("nobody looks at it")?;
+    let last = first.shape(outline.shares).and_then(|shape| shape.len().checked_sub(1));
+    if last.is_none_or(|last| axis(softmax.integer("axis").unwrap_or(-1), last + 1) != Some(last)) {
+        return Err("its shares are not taken among the tokens that are seen".to_owned());
+    }
     let mut attention = outline.discover(first).ok_or("its queries, keys or values are not where they should be")?;
     for world in looks {
         let rows = world.shape(outline.out).and_then(|shape| shape.get(1).copied()).unwrap_or(0);
@@ -300,7 +304,10 @@ impl<'a> Look<'_, 'a> {
         (shape(outline.mixing.left)?.last() == Some(&all)).then_some(())?;
         (shape(outline.shares)?.last() == Some(&all) && shape(outline.scored)? == shape(outline.shares)?)
             .then_some(())?;
-        (broadcast(&shape(outline.scored)?, &shape(outline.bias)?)? == shape(outline.scored)?).then_some(())?;
+        let bias = shape(outline.bias)?;
+        (broadcast(&shape(outline.scored)?, &bias)? == shape(outline.scored)?).then_some(())?;
+        // One row for all tokens hides the same from each of them, and is not what a mask of the last one is.
+        (bias.iter().rev().nth(1) == Some(&self.rows)).then_some(())?;
         for kept in [&self.attention.keys, &self.attention.values] {
             match kept {
                 Kept::Ready(value) => is(value, &[1, *kv_heads, all, *width])?,

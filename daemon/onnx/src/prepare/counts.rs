@@ -30,7 +30,7 @@ impl Counts {
     }
 
     fn made(draft: &mut Draft) -> Result<Self, String> {
-        if draft.opset() < OLDEST_OPSET || draft.input(MASK).is_none() {
+        if draft.opset < OLDEST_OPSET || draft.input(MASK).is_none() {
             return Err("how many tokens there are is not told".to_owned());
         }
         let [sum, before, last, shape, single, all] =

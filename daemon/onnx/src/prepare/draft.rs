@@ -1,7 +1,7 @@
 //! A graph that is being rewritten: its operators decoded, everything else as it was written.
 
 use super::wire::{self, Field, fields, tag};
-use crate::graph::proto::{Attribute, Constant, Entry, GraphBody, Kind, Model, Node, Opset, TensorKind, Value};
+use crate::graph::proto::{Attribute, Constant, Entry, GraphBody, Kind, Node, Opset, TensorKind, Value};
 use crate::graph::{Graph, ReadGraphError, Weights};
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 /// The domain of the operators that ONNX Runtime adds.
 pub(super) const CONTRIB: &str = "com.microsoft";
+
+/// Since then `Softmax` and its like take the last axis unless another is named, and axes are inputs.
+const OLDEST_OPSET: i64 = 13;
 
 /// `AttributeProto.AttributeType`, as far as it is written here.
 const FLOAT: i32 = 1;
@@ -49,6 +52,8 @@ pub(super) struct Draft {
     /// The published file; its weights lie beside it.
     path: PathBuf,
     bytes: Arc<[u8]>,
+    /// The version of ONNX's own operators.
+    pub(super) opset: i64,
     pub(super) parts: Vec<Part>,
     pub(super) inputs: Vec<Value>,
     pub(super) outputs: Vec<Value>,
@@ -69,6 +74,7 @@ impl Draft {
         let foreign = |reason: &str| DraftError::Foreign(reason.to_owned());
         // Counted and checked there.
         let graph = Graph::parse(path, bytes)?;
+        let opset = graph.opset();
         let GraphBody { nodes, initializers, inputs, outputs, .. } = graph.into_body();
         let holds_graphs = |node: &Node| node.attributes.iter().any(|attribute| GRAPHS.contains(&attribute.kind));
         if nodes.iter().any(holds_graphs) {
@@ -77,6 +83,11 @@ impl Draft {
         let outer = fields(bytes).map_err(DraftError::Foreign)?;
         let graphs: Vec<&Field<'_>> = outer.iter().filter(|field| field.tag == tag::MODEL_GRAPH).collect();
         let [body] = graphs.as_slice() else { return Err(foreign("it is written in several pieces")) };
+        if opset < OLDEST_OPSET {
+            return Err(DraftError::Foreign(format!(
+                "its operators are those of ONNX opset {opset}, and hob knows those from {OLDEST_OPSET} on"
+            )));
+        }
         let body = fields(body.content).map_err(DraftError::Foreign)?;
         let written = body.iter().filter(|field| field.tag == tag::NODE).map(|field| field.content.to_vec());
         let parts = nodes
@@ -94,6 +105,7 @@ impl Draft {
         let mut draft = Self {
             path: path.to_owned(),
             bytes: bytes.into(),
+            opset,
             parts,
             inputs,
             outputs,
@@ -357,13 +369,6 @@ impl Draft {
             wire::put_message(&mut out, tag::INITIALIZER, constant);
         }
         Ok(out)
-    }
-
-    /// Which operators the file speaks of: the version of ONNX's own.
-    pub(super) fn opset(&self) -> i64 {
-        let model = Model::decode(&*self.bytes).unwrap_or_default();
-        let own = |opset: &&Opset| opset.domain.is_empty() || opset.domain == "ai.onnx";
-        model.opsets.iter().find(own).map_or(0, |opset| opset.version)
     }
 }
 

@@ -27,10 +27,13 @@ pub(super) fn fuse(draft: &mut Draft) -> [Outcome; 2] {
     }
     let mut owners: BTreeMap<Pair, [String; 2]> = BTreeMap::new();
     for (softmax, attention) in found {
-        // A step that leads nowhere is taken back whole.
-        let (mut next, mut known) = (draft.clone(), owners.clone());
-        match attention.and_then(|attention| put(&mut next, &attention, &mut known)) {
-            Ok(is_shared) => {
+        let put = attention.and_then(|attention| {
+            // A step that leads nowhere is taken back whole.
+            let (mut next, mut known) = (draft.clone(), owners.clone());
+            put(&mut next, &attention, &mut known).map(|is_shared| (is_shared, next, known))
+        });
+        match put {
+            Ok((is_shared, next, known)) => {
                 (*draft, owners) = (next, known);
                 if is_shared { shared.took += 1 } else { own.took += 1 }
             }

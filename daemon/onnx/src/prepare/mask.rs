@@ -68,7 +68,10 @@ fn first_sight(world: &World<'_>, bias: &str) -> Result<Sight, String> {
 /// Asks around every number that the mask is reckoned with. `hides` is whether it has to hide all else by itself.
 fn check(draft: &Draft, bias: &str, sight: Sight, hides: bool) -> Result<(), String> {
     let mut numbers = numbers_behind(draft, bias)?;
-    if let Sight::Window(window) = sight {
+    // Nothing is hidden by a longer one than that.
+    if let Sight::Window(window) = sight
+        && window <= FAR
+    {
         numbers.insert(window);
     }
     let mut lengths: BTreeSet<(usize, usize)> = [(0, 1), (0, 2), (0, 7), (1, 1), (5, 3), (FAR, 1), (FAR, 5)].into();
@@ -81,14 +84,17 @@ fn check(draft: &Draft, bias: &str, sight: Sight, hides: bool) -> Result<(), Str
         lengths.into_iter().flat_map(|(past, new)| wanted(new).into_iter().map(move |keep| (past, new, keep)))
     {
         let world = World::keeping(draft, Tokens { past, new }, keep, bias);
-        // A mask can have rows for the wanted tokens alone.
-        let rows = world.shape(bias).and_then(|shape| shape.iter().rev().nth(1).copied()).unwrap_or(0).min(new);
+        let rows = world.shape(bias).and_then(|shape| shape.iter().rev().nth(1).copied()).ok_or_else(untold)?;
+        // It can have rows for the wanted tokens alone. One that all tokens share hides the same from each of them.
+        if rows != new && rows != keep {
+            return Err("its mask has no row of its own for each token".to_owned());
+        }
         for row in BTreeSet::from([0, 1, rows / 2, rows.saturating_sub(2), rows.saturating_sub(1)]) {
             let token = past + new - rows + row;
             let around = |place: usize| place.saturating_sub(2)..=place + 2;
             let near = numbers.iter().flat_map(|number| around(*number).chain(around(token.saturating_sub(*number))));
             let others: BTreeSet<usize> = near.chain(around(token)).chain(around(past + new)).chain(0..3).collect();
-            for other in others.into_iter().filter(|other| row < rows.max(1) && *other < past + new) {
+            for other in others.into_iter().filter(|other| row < rows && *other < past + new) {
                 let sees = sight.sees(token, other);
                 if (sees || hides) && visible(&world, bias, row, other)? != sees {
                     return Err(format!(
@@ -102,8 +108,11 @@ fn check(draft: &Draft, bias: &str, sight: Sight, hides: bool) -> Result<(), Str
     Ok(())
 }
 
+fn untold() -> String {
+    "what its mask hides cannot be told".to_owned()
+}
+
 fn visible(world: &World<'_>, bias: &str, row: usize, other: usize) -> Result<bool, String> {
-    let untold = || "what its mask hides cannot be told".to_owned();
     let shape = world.shape(bias).ok_or_else(untold)?;
     let Some((batch, [rows, columns])) = shape.split_last_chunk::<2>().map(|(batch, last)| (batch, *last)) else {
         return Err(untold());

@@ -32,7 +32,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 /// Goes up whenever a graph is rewritten in another way than before.
-pub const REWRITING: u32 = 1;
+pub const REWRITING: u32 = 2;
 
 /// A graph that was rewritten.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,8 +7,9 @@ use crate::graph::Node;
 
 type Shape = Option<Vec<usize>>;
 
-/// The most numbers that are read of a value that holds a shape or axes.
-const MOST_DIMS: usize = 16;
+/// The most dimensions, and the most numbers that are read of a value that holds a shape or axes. Published graphs have
+/// five; a hostile one could add any number of them at each operator.
+pub(super) const MOST_DIMS: usize = 16;
 
 /// The shapes of a node's outputs, in order.
 pub(super) fn made(node: &Node, world: &World<'_>) -> Vec<Shape> {
@@ -180,7 +181,7 @@ fn split(node: &Node, world: &World<'_>, shape: Shape) -> Vec<Shape> {
         let lengths = match node.input(1) {
             Some(lengths) => dims(world, lengths)?,
             None => {
-                let each = whole.div_ceil(node.outputs.len());
+                let each = whole.checked_add(node.outputs.len().checked_sub(1)?)?.checked_div(node.outputs.len())?;
                 (0..node.outputs.len()).map(|part| each.min(whole.saturating_sub(part * each))).collect()
             }
         };

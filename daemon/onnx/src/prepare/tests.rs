@@ -1,3 +1,5 @@
+mod foreign;
+
 use super::draft::{Draft, DraftError};
 use super::wire::{self, fields, tag};
 use super::{Pass, grows_in_place, rewrite};

@@ -3,7 +3,7 @@
 
 use super::draft::Draft;
 use super::names::{KEEP, MASK, PAST, POSITIONS};
-use super::shapes;
+use super::shapes::{self, MOST_DIMS};
 use crate::graph::proto::Value;
 use crate::graph::{Node, Weights};
 use std::cell::{Cell, RefCell};
@@ -97,7 +97,7 @@ impl<'a> World<'a> {
         };
         for input in &draft.inputs {
             if let Some(shape) = given(input, tokens) {
-                world.shapes.insert(&input.name, shape);
+                world.learn(&input.name, shape);
             }
         }
         // Operators stand in an order in which they can run.
@@ -115,7 +115,7 @@ impl<'a> World<'a> {
             let made = shapes::made(node, &world);
             for (name, shape) in node.outputs.iter().zip(made) {
                 if let Some(shape) = shape.filter(|_| !name.is_empty()) {
-                    world.shapes.insert(name, shape);
+                    world.learn(name, shape);
                 }
             }
         }
@@ -124,11 +124,18 @@ impl<'a> World<'a> {
 
     fn learn_constant(&mut self, name: &'a str) {
         if self.draft.constant(name).is_some() && !self.shapes.contains_key(name) {
-            let constant = self.draft.constant(name);
+            let constant = self.draft.constant(name).filter(|constant| constant.dims.len() <= MOST_DIMS);
             let dims = constant.map(|constant| constant.dims.iter().map(|dim| usize::try_from(*dim).ok()).collect());
             if let Some(Some(dims)) = dims {
-                self.shapes.insert(name, dims);
+                self.learn(name, dims);
             }
+        }
+    }
+
+    /// A value with more dimensions than any has no shape.
+    fn learn(&mut self, name: &'a str, shape: Vec<usize>) {
+        if shape.len() <= MOST_DIMS {
+            self.shapes.insert(name, shape);
         }
     }
 
@@ -184,6 +191,7 @@ impl<'a> World<'a> {
 /// The shape of an input of the published layout. A free dimension is the batch, then tokens.
 fn given(input: &Value, tokens: Tokens) -> Option<Vec<usize>> {
     let dims = &input.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?.dims;
+    (dims.len() <= MOST_DIMS).then_some(())?;
     let dim = |(axis, dim): (usize, &crate::graph::proto::Dimension)| match (dim.length, axis) {
         (Some(length), _) => usize::try_from(length).ok(),
         (None, 0) => Some(1),
