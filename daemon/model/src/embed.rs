@@ -22,8 +22,9 @@ impl Embed {
         match Lookup::open(runtime, path) {
             Ok(lookup) => Ok(Self::Tables(lookup)),
             Err(because) => {
-                // Looking rows up is no work for a device: its tables would only have to be carried there.
-                let settings = SessionSettings { providers: Providers::default(), ..settings.clone() };
+                // Looking rows up is no work for a device: its tables would only have to be carried there. Places for
+                // packed weights are the decoder's.
+                let settings = SessionSettings { providers: Providers::default(), packed: None, ..settings.clone() };
                 let session = Box::new(Session::open(runtime, path, &settings)?);
                 tracing::warn!(graph = %path.display(), %because, "the embedding tables are loaded into memory");
                 Ok(Self::Graph(session))
@@ -53,5 +54,23 @@ impl Embed {
                 session.run(&[(ids, &tokens)], stop)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hob_onnx::PackedSettings;
+
+    #[test]
+    fn what_is_no_table_is_loaded_and_takes_no_place_for_packed_weights() {
+        let cache = tempfile::tempdir().unwrap();
+        let packed = PackedSettings { folder: cache.path().join("packed"), most: 2, least_bytes: 0 };
+        let settings = SessionSettings { packed: Some(packed.clone()), ..SessionSettings::default() };
+        let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/published/onnx");
+        // A graph that does more than to look rows up, be it another than one would expect here.
+        let graph = Path::new(fixture).join("decoder_model_merged_q4.onnx");
+        let embed = Embed::open(&Runtime::find(None).unwrap(), &graph, &settings).unwrap();
+        assert!(matches!(embed, Embed::Graph(_)) && !packed.folder.exists());
     }
 }

@@ -103,7 +103,8 @@ impl Encoders {
     ) -> Self {
         Self {
             runtime: runtime.clone(),
-            session: session.clone(),
+            // Only the decoder is packed: it is what is opened at each start, and there is room for two.
+            session: SessionSettings { packed: None, ..session.clone() },
             files: [folder.vision.clone(), folder.audio.clone()],
             check_memory,
             heads: folder.config.vision_heads(),

@@ -10,7 +10,7 @@ use hob_model::media::sound;
 use hob_model::{
     Decoder, Hearing, Interrupt, Keep, MediaSettings, ModelFolder, OrtDecoder, Rows, Senses, Shown, Slot, Variant,
 };
-use hob_onnx::{SessionSettings, Stop};
+use hob_onnx::{PackedSettings, SessionSettings, Stop};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -77,7 +77,14 @@ fn senses(shelf: &TempDir, variant: Variant, budget: u32) -> Senses {
     let image_tokens = ImageBudget::try_from(budget).unwrap();
     let settings =
         MediaSettings { folder: shelf.path().to_owned(), image_tokens, encoder_idle: Duration::from_secs(60) };
-    Senses::new(&runtime(), &folder, &SessionSettings::default(), settings, true)
+    // Places for packed weights are the decoder's alone.
+    let packed = PackedSettings { folder: packed(shelf), most: 2, least_bytes: 0 };
+    let session = SessionSettings { packed: Some(packed), ..SessionSettings::default() };
+    Senses::new(&runtime(), &folder, &session, settings, true)
+}
+
+fn packed(shelf: &TempDir) -> std::path::PathBuf {
+    shelf.path().join("packed")
 }
 
 /// The rows of a golden's medium.
@@ -133,6 +140,7 @@ fn what_is_seen_and_heard_is_what_transformers_sees_and_hears() {
                 let near = if asked.file.ends_with(".jpg") { 0.3 } else { near };
                 assert!(off < near, "{variant}, {}, {}: {off}", case.name, asked.file);
             }
+            assert!(!packed(&shelf).exists());
             let decoded = case.media.iter().any(|asked| asked.file.ends_with(".jpg"));
             let near_logit = if decoded { 0.1 } else { near_logit };
             decoder.see_with(&senses);

@@ -1,7 +1,7 @@
 //! The model's decoder on a provider, held to the processor.
 
 use crate::settings::Settings;
-use crate::stage_settings::model_settings;
+use crate::stage_settings::{model_settings, session_settings};
 use anyhow::{Context, bail};
 use hob_model::{Decoder, Interrupt, Keep, ModelFolder, OrtDecoder, Slot};
 use hob_onnx::{Difference, Provider, Providers, Runtime, SessionSettings, Share, Wanted};
@@ -79,10 +79,7 @@ pub(super) fn try_decoder(runtime: &Runtime, settings: &Settings, wanted: Wanted
     let asked = model_settings(settings)?;
     let folder = ModelFolder::open(&asked.folder, asked.variant)?;
     let about = hob_model::describe(&folder)?;
-    let with = |order: Vec<Wanted>| {
-        let providers = Providers { order, fallback: false, plugins: settings.onnx.plugins.clone() };
-        SessionSettings { providers, ..asked.session.clone() }
-    };
+    let with = |order| session_on(settings, order);
     let cpu = Wanted::any(Provider::Cpu);
     let found = run(runtime, &folder, &with(vec![wanted, cpu]))
         .with_context(|| format!("'{wanted}' does not run the model in {}", folder.path.display()))?;
@@ -99,6 +96,12 @@ pub(super) fn try_decoder(runtime: &Runtime, settings: &Settings, wanted: Wanted
         provider: found.times,
         cpu: expected.times,
     })
+}
+
+/// Sessions for a trial: nothing is packed, since the places for packed weights are those of the model that is in use.
+fn session_on(settings: &Settings, order: Vec<Wanted>) -> SessionSettings {
+    let providers = Providers { order, fallback: false, plugins: settings.onnx.plugins.clone() };
+    SessionSettings { providers, packed: None, ..session_settings(settings) }
 }
 
 fn run(runtime: &Runtime, folder: &ModelFolder, settings: &SessionSettings) -> anyhow::Result<Ran> {
@@ -143,4 +146,16 @@ fn last_row(decoder: &mut OrtDecoder, tokens: &[u32]) -> anyhow::Result<Vec<f32>
 fn likeliest(row: &[f32]) -> Option<usize> {
     let numbers = row.iter().enumerate();
     numbers.max_by(|(_, one), (_, other)| one.total_cmp(other)).map(|(place, _)| place)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_packs_no_weights() {
+        let settings = Settings::default();
+        assert!(settings.model.pack_weights && model_settings(&settings).unwrap().session.packed.is_some());
+        assert_eq!(session_on(&settings, vec![Wanted::any(Provider::Cpu)]).packed, None);
+    }
 }
