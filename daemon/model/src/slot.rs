@@ -28,8 +28,8 @@ impl Filled {
         Ok(Self { kept: Kept::Grown(caches.iter().map(empty).collect::<Result<_, _>>()?), len: 0 })
     }
 
-    /// An empty slot of a graph that grows its caches in place, with room for `context` tokens. The system gives memory
-    /// when it is first written to, so an empty slot takes none.
+    /// An empty slot of a graph that grows its caches in place, with room for `context` tokens. All of it is
+    /// memory from the start: a new tensor is filled with zeros.
     pub(crate) fn in_place(decoder: &Session, layout: &Layout, context: usize) -> Result<Self, RunError> {
         let room = |cache: &Cache| Tensor::zeros(cache.element, &[1, cache.heads, context, cache.width]);
         let mut caches: Vec<Tensor> = layout.caches.iter().map(room).collect::<Result<_, _>>()?;
