@@ -115,7 +115,9 @@ impl Work {
         let in_place = folder.prepared.as_ref().is_some_and(Prepared::in_place);
         anyhow::ensure!(in_place == opening.prepared, "the graph of {} was not prepared", opening.folder.display());
         let needs = Needs::read(&folder)?;
-        let model = Some(Gemma::open(&runtime, &settings)?);
+        let model = Gemma::open(&runtime, &settings)?;
+        anyhow::ensure!(model.runs_prepared() == opening.prepared, "the prepared decoder cannot be opened");
+        let model = Some(model);
         let kv_bytes_per_token = needs.layout().bytes_per_token();
         // Caches that are grown in place are there from the start, as long as they may become.
         let held = if in_place { settings.context_tokens * settings.slots } else { 0 };

@@ -45,6 +45,7 @@ impl StandIn {
         let suffix = suffix.trim_start_matches("embed_tokens");
         let cases = golden::read(&path.join(format!("golden{suffix}.json")))?;
         let decoder = OrtDecoder::open(runtime, &folder, &SessionSettings::default(), 1, CONTEXT)?;
+        ensure!(decoder.runs_prepared() == prepared, "the prepared decoder cannot be opened");
         ensure!(decoder.layout() == needs.layout(), "the layout read from the file is not that of the session");
         Ok(Self { decoder, cases })
     }

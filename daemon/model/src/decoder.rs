@@ -88,6 +88,11 @@ pub trait Decoder: Send {
         Duration::ZERO
     }
 
+    /// Whether it runs a graph that was rewritten, and not the published one.
+    fn runs_prepared(&self) -> bool {
+        false
+    }
+
     /// Appends tokens to a slot and gives back the wanted rows of logits.
     ///
     /// # Errors

@@ -163,8 +163,8 @@ impl Gemma {
     pub fn open(runtime: &Runtime, settings: &ModelSettings) -> Result<Self, OpenModelError> {
         let mut folder = ModelFolder::open(&settings.folder, settings.variant)?;
         settings.prepare(runtime, &mut folder);
-        let folder = folder;
-        let unfit = |reason: String| OpenModelError::Format { folder: folder.path.clone(), reason };
+        let path = folder.path.clone();
+        let unfit = |reason: String| OpenModelError::Format { folder: path.clone(), reason };
         let vocabulary = Vocabulary::open(&folder.tokenizer()).map_err(|error| unfit(error.to_string()))?;
         let vocabulary = Arc::new(vocabulary);
         let format = Gemma4::open(&folder.path, Arc::clone(&vocabulary)).map_err(|error| unfit(error.to_string()))?;
@@ -186,6 +186,11 @@ impl Gemma {
             tracing::info!(%budget, free = %Size(free), "the model fits");
         }
         let mut decoder = OrtDecoder::open(runtime, &folder, &settings.session, settings.slots, context)?;
+        if !decoder.runs_prepared() {
+            // What is kept of it is known by what was run.
+            folder.prepared = None;
+        }
+        let folder = folder;
         let senses = settings
             .media
             .clone()
@@ -274,6 +279,12 @@ impl Gemma {
     #[must_use]
     pub fn time_in_graph(&self) -> Duration {
         self.decoder.time_in_graph()
+    }
+
+    /// Whether its decoder is run as it was rewritten, and not as published.
+    #[must_use]
+    pub fn runs_prepared(&self) -> bool {
+        self.decoder.runs_prepared()
     }
 
     /// Its eyes and ears, where it has any: for who takes something in before it is asked about.

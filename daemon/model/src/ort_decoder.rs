@@ -11,6 +11,7 @@ use crate::folder::{ModelFolder, OpenModelError};
 use crate::front::told;
 use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
+use crate::prepared::Prepared;
 use crate::slot::Filled;
 use hob_onnx::{RunError, Runtime, Session, SessionSettings, Share, Stop, Tensor, TensorError};
 use std::io::{self, Read, Write};
@@ -27,24 +28,25 @@ pub struct OrtDecoder {
     layout: Layout,
     slots: Vec<Filled>,
     context: usize,
+    prepared: bool,
     /// Where rows that are no words come from.
     senses: Option<Senses>,
 }
 
-/// Opens the decoder as it was prepared, else as published; and whether its caches grow in place.
-fn open_decoder(
+/// Opens the decoder as it was prepared, else as published; with what was prepared, where that is what is run.
+fn open_decoder<'a>(
     runtime: &Runtime,
-    folder: &ModelFolder,
+    folder: &'a ModelFolder,
     settings: &SessionSettings,
-) -> Result<(Session, bool), OpenModelError> {
+) -> Result<(Session, Option<&'a Prepared>), OpenModelError> {
     if let Some(prepared) = &folder.prepared {
         match Session::open_prepared(runtime, &folder.decoder, prepared.graph(), settings) {
-            Ok(session) => return Ok((session, prepared.in_place())),
+            Ok(session) => return Ok((session, Some(prepared))),
             // What hob makes of a graph is a gain, and must never be what keeps a model from running.
             Err(error) => tracing::warn!(%error, "the prepared decoder cannot be opened, and is run as published"),
         }
     }
-    Ok((Session::open(runtime, &folder.decoder, settings)?, false))
+    Ok((Session::open(runtime, &folder.decoder, settings)?, None))
 }
 
 impl OrtDecoder {
@@ -60,15 +62,15 @@ impl OrtDecoder {
         context: usize,
     ) -> Result<Self, OpenModelError> {
         let embed = Embed::open(runtime, &folder.embed, settings)?;
-        let (decoder, in_place) = open_decoder(runtime, folder, settings)?;
+        let (decoder, prepared) = open_decoder(runtime, folder, settings)?;
         let layout = Layout::read(embed.signature(), decoder.signature())?;
-        let empty = || match in_place {
+        let empty = || match prepared.is_some_and(Prepared::in_place) {
             true => Filled::in_place(&decoder, &layout, context),
             false => Filled::grown(&layout.caches).map_err(RunError::from),
         };
         let slots = (0..slots.max(1)).map(|_| empty()).collect::<Result<_, _>>();
         let slots = slots.map_err(|error| OpenModelError::Settings(error.to_string()))?;
-        Ok(Self { embed, decoder, layout, slots, context, senses: None })
+        Ok(Self { embed, decoder, layout, slots, context, prepared: prepared.is_some(), senses: None })
     }
 
     /// Takes the rows of media from here, from now on.
@@ -122,6 +124,10 @@ impl Decoder for OrtDecoder {
 
     fn time_in_graph(&self) -> Duration {
         self.decoder.time_in_runs()
+    }
+
+    fn runs_prepared(&self) -> bool {
+        self.prepared
     }
 
     fn len(&self, slot: Slot) -> usize {
@@ -203,4 +209,30 @@ fn emptied(slot: &mut Filled, caches: &[Cache], error: TensorError) -> Result<()
     let failed = |error: TensorError| ForwardFailure::Failed(error.to_string());
     slot.clear(caches).map_err(failed)?;
     Err(failed(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::folder::Variant;
+    use std::path::Path;
+
+    #[test]
+    fn a_prepared_graph_that_cannot_be_opened_gives_way_to_the_published_one() {
+        let runtime = Runtime::find(None).unwrap();
+        let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/published"));
+        let mut folder = ModelFolder::open(path, Some(Variant::Q4)).unwrap();
+        let open =
+            |folder: &ModelFolder| OrtDecoder::open(&runtime, folder, &SessionSettings::default(), 1, 16).unwrap();
+        let last = |decoder: &mut OrtDecoder| {
+            let logits = decoder.forward(Slot(0), &[5, 6, 7], Keep::Last(1), &Interrupt::default()).unwrap();
+            logits.rows().next_back().unwrap().to_vec()
+        };
+        let mut published = open(&folder);
+        assert!(!published.runs_prepared());
+        folder.prepared = Some(Prepared::of(b"no graph".to_vec()));
+        let mut fallen_back = open(&folder);
+        assert!(!fallen_back.runs_prepared());
+        assert_eq!(last(&mut fallen_back), last(&mut published));
+    }
 }

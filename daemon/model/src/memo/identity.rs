@@ -7,8 +7,9 @@
 
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::gemma::ModelSettings;
-use hob_onnx::{Runtime, Share, find_plugin};
+use hob_onnx::{Graph, Runtime, Share, find_plugin};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -82,8 +83,9 @@ impl Identity {
         for name in ["config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"] {
             identity.file(name, &folder.path.join(name), whole)?;
         }
-        for path in files_in(&folder.path.join("onnx"))? {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let graphs = folder.path.join("onnx");
+        for path in files_in(&graphs)?.into_iter().chain(files_below(folder, &graphs)?) {
+            let name = path.strip_prefix(&graphs).unwrap_or(&path).to_string_lossy().into_owned();
             identity.file(&name, &path, stamp)?;
         }
         Ok(identity)
@@ -141,6 +143,17 @@ fn files_in(folder: &Path) -> Result<Vec<PathBuf>, OpenModelError> {
     let mut files: Vec<PathBuf> = paths.filter(|path| path.is_file()).collect();
     files.sort_unstable();
     Ok(files)
+}
+
+/// Files with weights that the graphs have in folders of their own.
+fn files_below(folder: &ModelFolder, graphs: &Path) -> Result<BTreeSet<PathBuf>, OpenModelError> {
+    let own = [Some(&folder.embed), Some(&folder.decoder), folder.vision.as_ref(), folder.audio.as_ref()];
+    let mut below = BTreeSet::new();
+    for graph in own.into_iter().flatten() {
+        let files = Graph::read(graph)?.data_files().into_iter();
+        below.extend(files.filter(|path| path.parent() != Some(graphs) && path.is_file()));
+    }
+    Ok(below)
 }
 
 /// A file's whole content.

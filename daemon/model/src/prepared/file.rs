@@ -6,10 +6,14 @@ use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 /// What a file name ends with.
 const KEPT: &str = "graph";
+
+/// What the name of a file ends with while it is written, and for how long that is taken for being written.
+const UNFINISHED: &str = "new";
+const ABANDONED: Duration = Duration::from_secs(3600);
 
 /// The last digit goes up whenever the same fields would be written otherwise.
 const MAGIC: [u8; 16] = *b"hob prepared 1\n\n";
@@ -56,7 +60,7 @@ pub(super) fn write(path: &Path, key: &[u8; DIGEST], graph: &[u8], outcomes: &[O
     let outcomes = serde_json::to_vec(outcomes)?;
     let length = u32::try_from(outcomes.len()).map_err(|_| io::Error::from(ErrorKind::InvalidInput))?;
     let rest = [&MAGIC[..], key, &length.to_le_bytes(), &outcomes, graph].concat();
-    let unfinished = path.with_extension(format!("{}.new", std::process::id()));
+    let unfinished = path.with_extension(format!("{}.{UNFINISHED}", std::process::id()));
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&unfinished)?;
         file.write_all(&Sha256::digest(&rest))?;
@@ -75,10 +79,15 @@ pub(super) fn write(path: &Path, key: &[u8; DIGEST], graph: &[u8], outcomes: &[O
 pub(super) fn make_room(folder: &Path) {
     let Ok(listed) = std::fs::read_dir(folder) else { return };
     let mut kept: Vec<(SystemTime, PathBuf)> = Vec::new();
+    let abandoned = |changed: SystemTime| changed.elapsed().is_ok_and(|age| age > ABANDONED);
     for entry in listed.flatten() {
         let changed = entry.metadata().and_then(|about| about.modified()).unwrap_or(SystemTime::UNIX_EPOCH);
-        if entry.path().extension().is_some_and(|extension| extension == KEPT) {
-            kept.push((changed, entry.path()));
+        let path = entry.path();
+        let ends_with = |wanted: &str| path.extension().is_some_and(|extension| extension == wanted);
+        if ends_with(KEPT) {
+            kept.push((changed, path));
+        } else if ends_with(UNFINISHED) && abandoned(changed) {
+            std::fs::remove_file(path).ok();
         }
     }
     kept.sort();

@@ -134,13 +134,19 @@ impl Prepared {
         Self { in_place: grows_in_place(&graph), graph: graph.into(), outcomes: outcomes.into() }
     }
 
+    /// A graph of any kind, for tests of what becomes of it.
+    #[cfg(test)]
+    pub(crate) fn of(graph: Vec<u8>) -> Self {
+        Self::new(graph, Vec::new())
+    }
+
     /// The prepared decoder of a folder: the kept one, else one that is made and not kept.
     ///
     /// # Errors
     /// [`PrepareError::Draft`] for a graph that nothing is changed in.
     pub fn look(folder: &ModelFolder, settings: &PrepareSettings) -> Result<Self, PrepareError> {
         let (published, passes) = (published(&folder.decoder)?, settings.activations.passes());
-        let key = key(&published, &passes);
+        let key = key(&folder.decoder, &published, &passes)?;
         match file::read(&settings.folder.join(file::name(&key)), &key) {
             Ok((graph, outcomes)) => Ok(Self::new(graph, outcomes)),
             Err(_) => Ok(Self::rewritten(&folder.decoder, &published, &passes)?),
@@ -155,7 +161,7 @@ impl Prepared {
     pub fn open(folder: &ModelFolder, settings: &PrepareSettings) -> Result<(Self, Origin), PrepareError> {
         let published = published(&folder.decoder)?;
         let passes = settings.activations.passes();
-        let key = key(&published, &passes);
+        let key = key(&folder.decoder, &published, &passes)?;
         let path = settings.folder.join(file::name(&key));
         match file::read(&path, &key) {
             Ok((graph, outcomes)) => return Ok((Self::new(graph, outcomes), Origin::Kept)),
@@ -177,8 +183,7 @@ impl Prepared {
     /// [`PrepareError::Library`], naming its version.
     pub fn check_library(runtime: &Runtime) -> Result<(), PrepareError> {
         let version = runtime.version();
-        let minor = version.split('.').nth(1).and_then(|minor| minor.parse::<u32>().ok());
-        if minor.is_some_and(|minor| minor >= TRIED_SINCE) { Ok(()) } else { Err(PrepareError::Library(version)) }
+        if was_tried(&version) { Ok(()) } else { Err(PrepareError::Library(version)) }
     }
 
     /// The file's content. It names the published weights.
@@ -205,6 +210,12 @@ impl Prepared {
     }
 }
 
+fn was_tried(version: &str) -> bool {
+    let mut numbers = version.split('.').map(str::parse::<u32>);
+    let (Some(Ok(major)), Some(Ok(minor))) = (numbers.next(), numbers.next()) else { return false };
+    (major, minor) >= (1, TRIED_SINCE)
+}
+
 /// The published graph. It is counted before it is decoded; here only its size is looked at.
 fn published(path: &Path) -> Result<Vec<u8>, PrepareError> {
     let unreadable = |source| PrepareError::Unreadable { path: path.to_owned(), source };
@@ -215,17 +226,24 @@ fn published(path: &Path) -> Result<Vec<u8>, PrepareError> {
     std::fs::read(path).map_err(unreadable)
 }
 
-/// What a prepared graph is made from and how.
-fn key(published: &[u8], passes: &BTreeSet<Pass>) -> [u8; 32] {
+/// What a prepared graph is made from and how. Single numbers and axes can lie in the data files, which are known by name,
+/// size and time: what is fetched or made anew has another.
+fn key(decoder: &Path, published: &[u8], passes: &BTreeSet<Pass>) -> Result<[u8; 32], DraftError> {
     let mut hash = Sha256::new_with_prefix("hob prepared graph");
     hash.update(REWRITING.to_le_bytes());
     hash.update(env!("CARGO_PKG_VERSION"));
     for pass in passes {
         hash.update(format!("/{pass:?}"));
     }
+    for file in Graph::parse(decoder, published)?.data_files() {
+        let name = file.strip_prefix(decoder.parent().unwrap_or(Path::new(""))).unwrap_or(&file);
+        // Nothing is read from one that is not there.
+        let about = std::fs::metadata(&file).and_then(|about| Ok((about.len(), about.modified()?))).ok();
+        hash.update(format!("\n{name:?} {about:?}"));
+    }
     hash.update([0]);
     hash.update(published);
-    hash.finalize().into()
+    Ok(hash.finalize().into())
 }
 
 #[cfg(test)]

@@ -44,7 +44,9 @@ fn opened(name: &str, variant: Variant) -> [OrtDecoder; 2] {
         |folder: &ModelFolder| OrtDecoder::open(&runtime(), folder, &SessionSettings::default(), 2, CONTEXT).unwrap();
     let published = open(&folder);
     folder.prepared = Some(Prepared::make(&folder.decoder, &exact()).unwrap());
-    [published, open(&folder)]
+    let prepared = open(&folder);
+    assert!(prepared.runs_prepared() && !published.runs_prepared());
+    [published, prepared]
 }
 
 /// Every rewriting that leaves activations as they are.

@@ -20,7 +20,9 @@ struct Course {
 }
 
 fn open(folder: &ModelFolder) -> OrtDecoder {
-    OrtDecoder::open(&runtime(), folder, &SessionSettings::default(), 2, CONTEXT).unwrap()
+    let decoder = OrtDecoder::open(&runtime(), folder, &SessionSettings::default(), 2, CONTEXT).unwrap();
+    assert_eq!(decoder.runs_prepared(), folder.prepared.is_some());
+    decoder
 }
 
 fn tokens(count: usize) -> Vec<u32> {
@@ -155,6 +157,11 @@ fn a_prepared_graph_is_found_again_and_made_anew_when_it_is_stale_or_spoilt() {
     let changed = ModelFolder::open(copy.path(), Some(Variant::Q4)).unwrap();
     let (remade, origin) = Prepared::open(&changed, &settings(Activations::Int8)).unwrap();
     assert!(origin == Origin::Made && remade.graph() != made.graph());
+    // Its data file can hold what a rewriting asks for.
+    assert_eq!(Prepared::open(&changed, &settings(Activations::Int8)).unwrap().1, Origin::Kept);
+    let data = std::fs::File::options().write(true).open(graph.with_extension("onnx_data")).unwrap();
+    data.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    assert_eq!(Prepared::open(&changed, &settings(Activations::Int8)).unwrap().1, Origin::Made);
     assert!(made.graph().len() < 400_000, "the weights stay where they are");
 }
 

@@ -3,7 +3,7 @@
 
 use crate::golden::{Case, exact, greedy, read};
 use crate::{fixture, runtime};
-use hob_model::{Gemma, ModelFolder, ModelSettings, Needs, OrtDecoder, Prepared, Slot, Variant};
+use hob_model::{Decoder, Gemma, ModelFolder, ModelSettings, Needs, OrtDecoder, Prepared, Slot, Variant};
 use hob_onnx::{Element, Pass, SessionSettings};
 use std::collections::BTreeSet;
 
@@ -30,6 +30,7 @@ fn the_published_form_writes_what_transformers_writes_with_the_same_rounded_weig
         assert!(cases.len() >= 8, "{} prompts", cases.len());
         for folder in [folder(variant), prepared(variant, &exact())] {
             let mut decoder = OrtDecoder::open(&runtime(), &folder, &SessionSettings::default(), 1, CONTEXT).unwrap();
+            assert_eq!(decoder.runs_prepared(), folder.prepared.is_some());
             for Case { prompt, tokens, first } in &cases {
                 for chunk in [CONTEXT, 7, 1] {
                     let (written, row) = greedy(&mut decoder, Slot(0), prompt, chunk, tokens.len());

@@ -89,3 +89,41 @@ fn another_provider_plugin_or_division_makes_another_model() {
     std::fs::write(&plugin, "another").unwrap();
     assert!(one != qnn && digest(&with_plugin, &[]) != one);
 }
+
+#[test]
+fn weights_that_lie_deeper_than_the_graphs_count_too() {
+    let fixture = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/published"));
+    let copy = tempfile::tempdir().unwrap();
+    let onnx = copy.path().join("onnx");
+    std::fs::create_dir_all(onnx.join("d")).unwrap();
+    for (from, to) in [(fixture.to_owned(), copy.path()), (fixture.join("onnx"), &onnx)] {
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_file()) {
+            std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+        }
+    }
+    // A name of the same length in a folder of its own.
+    let (name, deeper) = ("decoder_model_merged_q4.onnx_data", "d/coder_model_merged_q4.onnx_data");
+    let graph = onnx.join("decoder_model_merged_q4.onnx");
+    let mut content = std::fs::read(&graph).unwrap();
+    let places: Vec<usize> = content
+        .windows(name.len())
+        .enumerate()
+        .filter(|(_, part)| *part == name.as_bytes())
+        .map(|(at, _)| at)
+        .collect();
+    for place in places {
+        content[place..place + name.len()].copy_from_slice(deeper.as_bytes());
+    }
+    std::fs::write(&graph, content).unwrap();
+    std::fs::rename(onnx.join(name), onnx.join(deeper)).unwrap();
+
+    let runtime = Runtime::find(None).unwrap();
+    let digest = || {
+        let folder = ModelFolder::open(copy.path(), Some(crate::folder::Variant::Q4)).unwrap();
+        Identity::of(&folder, &ModelSettings::new(copy.path()), &runtime, &[]).unwrap().digest()
+    };
+    let before = digest();
+    assert_eq!(digest(), before);
+    File::options().write(true).open(onnx.join(deeper)).unwrap().set_modified(UNIX_EPOCH).unwrap();
+    assert_ne!(digest(), before);
+}
