@@ -10,7 +10,7 @@ use crate::exit::Exit;
 use crate::settings::Settings;
 use crate::stage_settings::model_settings;
 use anyhow::{Context, bail};
-use hob_model::{Budget, Description, Extent, ModelFolder, Needs, Prepared, Size, describe};
+use hob_model::{Budget, Description, Extent, ModelFolder, Needs, PrepareError, Prepared, Size, describe};
 use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, in_words, verify};
 use hob_onnx::Outcome;
 use serde::Serialize;
@@ -124,7 +124,7 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
         Some(_) if asked.session.providers.beside_cpu().next().is_some() => {
             Some("rewritten graphs are for the processor alone".to_owned())
         }
-        Some(prepare) => match Prepared::look(&folder, prepare) {
+        Some(prepare) => match check_library(settings).and_then(|()| Prepared::look(&folder, prepare)) {
             Ok(prepared) => {
                 folder.prepared = Some(prepared);
                 None
@@ -180,6 +180,12 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
     };
     invocation.print(&info, lines)?;
     Ok(Exit::Ok)
+}
+
+/// Whether the library that is found runs rewritten graphs. Where none is, nothing speaks against it.
+fn check_library(settings: &Settings) -> Result<(), PrepareError> {
+    let found = hob_onnx::Runtime::find(settings.onnx.library.as_deref());
+    found.map_or(Ok(()), |library| Prepared::check_library(&library))
 }
 
 fn encoder(bytes: Option<u64>) -> String {

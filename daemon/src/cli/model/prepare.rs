@@ -53,8 +53,8 @@ pub(super) fn prepare(invocation: &Invocation, settings: &Settings, order: &Prep
     {
         bail!("{} belongs to user {owner}: run this as that user (sudo -u '#{owner}' hob …)", wanted.folder.display());
     }
-    let (prepared, origin) =
-        Prepared::open(&folder, &wanted).with_context(|| format!("{} runs as published", folder.decoder.display()))?;
+    let opened = super::check_library(settings).and_then(|()| Prepared::open(&folder, &wanted));
+    let (prepared, origin) = opened.with_context(|| format!("{} runs as published", folder.decoder.display()))?;
     let told = Told {
         variant: folder.variant.name(),
         was_kept: origin == Origin::Kept,
