@@ -4,8 +4,8 @@ use crate::settings::Settings;
 use crate::stage_settings::model_settings;
 use crate::start::StartError;
 use hob_model::{
-    Description, Extent, Gemma, LanguageModel, ModelFolder, ModelSettings, Needs, OpenModelError, Opener, Plan,
-    Planner, Room, UnknownVariant, describe,
+    Description, Gemma, LanguageModel, ModelFolder, ModelSettings, OpenModelError, Opener, Plan, Planner, Room,
+    UnknownVariant, describe,
 };
 use hob_onnx::{Runtime, usable_memory};
 use std::error::Error;
@@ -85,14 +85,16 @@ impl Models {
     }
 
     fn plan(&self, present: Option<&ModelSettings>) -> Result<Plan, OpenModelError> {
-        let folder = ModelFolder::open(&self.present.folder, self.present.variant)?;
+        // As they are opened: prepared, what a decoder takes is another thing.
+        let prepared = |settings: &ModelSettings| {
+            let mut folder = ModelFolder::open(&settings.folder, settings.variant)?;
+            settings.prepare(&self.runtime, &mut folder);
+            Ok::<_, OpenModelError>(folder)
+        };
+        let folder = prepared(&self.present)?;
         let about = describe(&folder)?;
-        let needs = Needs::read(&folder)?;
-        let extent = extent(&self.present);
-        let held = present.and_then(|present| {
-            let folder = ModelFolder::open(&present.folder, present.variant).ok()?;
-            Some(Needs::read(&folder).ok()?.budget(extent))
-        });
+        let (needs, extent) = (self.present.needs(&self.runtime, &folder)?, self.present.extent(&folder));
+        let held = present.and_then(|present| present.held(&self.runtime, &prepared(present).ok()?).ok());
         let room = match (usable_memory(), held) {
             (Some(free), Some(held)) => match needs.find_room(extent, free, held) {
                 Ok(room) => room,
@@ -106,11 +108,6 @@ impl Models {
         tracing::info!(model = about.name, variant = about.variant, ?room, "the model is changed");
         Ok(Plan { about, room, open: self.opener(|_| {}) })
     }
-}
-
-fn extent(settings: &ModelSettings) -> Extent {
-    let ModelSettings { context_tokens, slots, chunk_tokens, .. } = *settings;
-    Extent { context_tokens, slots, chunk_tokens }
 }
 
 /// An error with its causes, for one line.

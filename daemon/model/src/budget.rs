@@ -135,6 +135,13 @@ impl Needs {
         Self { tables_on_disk: false, ..self }
     }
 
+    /// The same, for weights that were packed into a file: their pages count as free memory all along, so they are none that
+    /// is given back.
+    #[must_use]
+    pub fn with_weights_in_file(self) -> Self {
+        Self { weights: 0, ..self }
+    }
+
     /// What running it so large takes.
     #[must_use]
     pub fn budget(&self, extent: Extent) -> Budget {
@@ -170,7 +177,8 @@ impl Needs {
         Err(OpenModelError::Memory { budget, free: Size(free), advice })
     }
 
-    /// Finds room in a running hob for another model beside `present`, which is open and takes at most that much.
+    /// Finds room in a running hob for another model beside `present`, which is open and gives back at most that much when it
+    /// goes.
     ///
     /// # Errors
     /// [`OpenModelError::Memory`] as [`admit`](Self::admit), when it does not fit in the place of the present one either.
@@ -241,6 +249,21 @@ mod tests {
         assert_eq!(room(own - 1), Some(Room::InPlace));
         assert_eq!(room(own - present.of_running().total()), Some(Room::InPlace));
         assert_eq!(room(own - present.of_running().total() - 1), None);
+    }
+
+    #[test]
+    fn weights_in_a_file_are_given_back_by_nobody() {
+        let needs = needs();
+        let (packed, present) = (needs.clone().with_weights_in_file().budget(ASKED), needs.budget(ASKED));
+        assert_eq!((packed.weights, packed.kv, packed.work), (0, present.kv, present.work));
+        let own = present.of_running().total();
+        // What is free already counts the pages of the present one's weights: they must not be counted twice.
+        let room = |free, present| needs.find_room(ASKED, free, present).ok();
+        assert_eq!(room(present.weights, packed), Some(Room::InPlace));
+        assert_eq!(room(present.weights - 1, packed), None);
+        assert_eq!(room(present.weights - 1, present), Some(Room::InPlace));
+        assert_eq!(room(own, packed), Some(Room::Beside));
+        assert_eq!(needs.clone().with_tables_loaded().with_weights_in_file().budget(ASKED).weights, needs.tables);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The model on this board: a folder of the published layout, run by ONNX Runtime.
 
-use crate::budget::{Extent, Needs, Size};
+use crate::budget::{Budget, Extent, Needs, Size};
 use crate::chat::{ChatFormat, Gemma4, MediaMarkers, Vocabulary};
 use crate::decoder::Decoder;
 use crate::draft::Drafting;
@@ -21,7 +21,7 @@ use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
 use crate::soft::{Library, MediaSettings};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Message, Prompt, TurnId};
-use hob_onnx::{Lookup, Runtime, SessionSettings, usable_memory};
+use hob_onnx::{Lookup, Runtime, SessionSettings, find_packed, usable_memory};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,6 +85,38 @@ impl ModelSettings {
             media: None,
             prepare: None,
         }
+    }
+
+    /// How large a folder is run: never with more context than the model was trained for.
+    #[must_use]
+    pub fn extent(&self, folder: &ModelFolder) -> Extent {
+        let context_tokens = self.context_tokens.min(folder.config.max_positions().unwrap_or(usize::MAX));
+        Extent { context_tokens, slots: self.slots, chunk_tokens: self.chunk_tokens }
+    }
+
+    /// What a folder takes that was [prepared](Self::prepare) already.
+    ///
+    /// # Errors
+    /// [`OpenModelError`] for a graph that cannot be read or has another layout.
+    pub fn needs(&self, runtime: &Runtime, folder: &ModelFolder) -> Result<Needs, OpenModelError> {
+        let needs = Needs::read(folder)?;
+        // What looks like tables is left on disk only when ONNX Runtime gives the same rows.
+        let on_disk = !needs.tables_on_disk() || Lookup::open(runtime, &folder.embed).is_ok();
+        Ok(if on_disk { needs } else { needs.with_tables_loaded() })
+    }
+
+    /// What a prepared folder that is open gives back when it goes.
+    ///
+    /// # Errors
+    /// As [`needs`](Self::needs).
+    pub fn held(&self, runtime: &Runtime, folder: &ModelFolder) -> Result<Budget, OpenModelError> {
+        let needs = self.needs(runtime, folder)?;
+        let prepared = folder.prepared.as_ref().map(Prepared::graph);
+        let origin = hob_onnx::Origin { path: &folder.decoder, prepared };
+        let packed = self.session.packed.as_ref();
+        let in_file = packed.and_then(|packed| find_packed(runtime, origin, &self.session, packed)).is_some();
+        let needs = if in_file { needs.with_weights_in_file() } else { needs };
+        Ok(needs.budget(self.extent(folder)))
     }
 
     /// Prepares the decoder of a folder as these settings want it. One that cannot be is run as published, with a warning.
@@ -168,19 +200,15 @@ impl Gemma {
         let vocabulary = Vocabulary::open(&folder.tokenizer()).map_err(|error| unfit(error.to_string()))?;
         let vocabulary = Arc::new(vocabulary);
         let format = Gemma4::open(&folder.path, Arc::clone(&vocabulary)).map_err(|error| unfit(error.to_string()))?;
-        let context = settings.context_tokens.min(folder.config.max_positions().unwrap_or(usize::MAX));
+        let extent = settings.extent(&folder);
+        let context = extent.context_tokens;
         if context == 0 || settings.chunk_tokens == 0 {
             return Err(OpenModelError::Settings("context_tokens and chunk_tokens have to be at least 1".to_owned()));
         }
         if settings.check_memory
             && let Some(free) = usable_memory()
         {
-            let (slots, chunk_tokens) = (settings.slots, settings.chunk_tokens);
-            let extent = Extent { context_tokens: context, slots, chunk_tokens };
-            let needs = Needs::read(&folder)?;
-            // What looks like tables is left on disk only when ONNX Runtime gives the same rows.
-            let on_disk = !needs.tables_on_disk() || Lookup::open(runtime, &folder.embed).is_ok();
-            let needs = if on_disk { needs } else { needs.with_tables_loaded() };
+            let needs = settings.needs(runtime, &folder)?;
             let budget =
                 if settings.running { needs.admit_running(extent, free)? } else { needs.admit(extent, free)? };
             tracing::info!(%budget, free = %Size(free), "the model fits");

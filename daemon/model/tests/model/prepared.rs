@@ -2,10 +2,10 @@
 
 use crate::golden::exact;
 use crate::published::{folder, prepared};
-use crate::runtime;
+use crate::{fixture, runtime};
 use hob_model::{Activations, Decoder, Interrupt, Keep, ModelFolder, Origin, OrtDecoder, PrepareSettings, Prepared};
-use hob_model::{Needs, Slot, Variant};
-use hob_onnx::{Pass, SessionSettings};
+use hob_model::{Extent, Gemma, ModelSettings, Needs, Slot, Variant};
+use hob_onnx::{PackedSettings, Pass, SessionSettings};
 use std::collections::BTreeSet;
 
 const CONTEXT: usize = 128;
@@ -148,7 +148,7 @@ fn a_prepared_graph_is_found_again_and_made_anew_when_it_is_stale_or_spoilt() {
     }
     assert_eq!(open(Activations::Int8), (made.clone(), Origin::Made));
     let copy = tempfile::tempdir().unwrap();
-    crate::folder::copy_into(&crate::fixture("published"), copy.path());
+    crate::folder::copy_into(&fixture("published"), copy.path());
     let graph = copy.path().join("onnx/decoder_model_merged_q4.onnx");
     // A graph with one more remark is another graph.
     let mut content = std::fs::read(&graph).unwrap();
@@ -167,7 +167,7 @@ fn a_prepared_graph_is_found_again_and_made_anew_when_it_is_stale_or_spoilt() {
 
 #[test]
 fn what_is_grown_in_place_is_reckoned_once() {
-    let extent = hob_model::Extent { context_tokens: 1024, slots: 2, chunk_tokens: 64 };
+    let extent = Extent { context_tokens: 1024, slots: 2, chunk_tokens: 64 };
     let kv = |folder: &ModelFolder| Needs::read(folder).unwrap().budget(extent).kv;
     let (published, prepared) = (kv(&folder(Variant::Q4)), kv(&prepared(Variant::Q4, &exact())));
     assert_eq!((published, prepared), (published, published / 3 * 2));
@@ -192,4 +192,34 @@ fn what_became_of_each_rewriting_is_told() {
     prefill cut to the wanted tokens: 0; 1 left as published: the end of the graph: /model/attn_bias/Less may need all tokens (Less)
     caches grown in place: all or none; 4 left as published: past_key_values.3.key: something else looks at it; past_key_values.3.value: something else looks at it; past_key_values.4.key: no attention operator grows it; past_key_values.4.value: no attention operator grows it
     ");
+}
+
+#[test]
+fn what_is_reckoned_beforehand_is_what_is_opened() {
+    let cache = tempfile::tempdir().unwrap();
+    let prepare = PrepareSettings { folder: cache.path().join("graphs"), activations: Activations::default() };
+    let packed = PackedSettings { folder: cache.path().join("packed"), most: 1, least_bytes: 0 };
+    let settings = ModelSettings {
+        variant: Some(Variant::Q4),
+        context_tokens: 1 << 40,
+        slots: 3,
+        prepare: Some(prepare),
+        session: SessionSettings { packed: Some(packed), ..SessionSettings::default() },
+        ..ModelSettings::new(fixture("published"))
+    };
+    let mut folder = folder(Variant::Q4);
+    let most = folder.config.max_positions().unwrap();
+    let unprepared = settings.needs(&runtime(), &folder).unwrap();
+    settings.prepare(&runtime(), &mut folder);
+    let (needs, extent) = (settings.needs(&runtime(), &folder).unwrap(), settings.extent(&folder));
+    assert_eq!(extent, Extent { context_tokens: most, slots: 3, chunk_tokens: 256 }, "never beyond the model's own");
+    let slot = u64::try_from(most * needs.layout().bytes_per_token()).unwrap();
+    let (before, after) = (unprepared.budget(extent), needs.budget(extent));
+    assert_eq!((before.kv, after.kv), (4 * slot, 3 * slot), "no slot is copied as it grows");
+    assert_eq!(before.work, 3 * after.work);
+
+    assert_eq!(settings.held(&runtime(), &folder).unwrap(), after, "nothing is packed yet");
+    Gemma::open(&runtime(), &ModelSettings { context_tokens: CONTEXT, ..settings.clone() }).unwrap();
+    let held = settings.held(&runtime(), &folder).unwrap();
+    assert_eq!((held.weights, held.kv), (0, after.kv), "pages of a file are free all along");
 }
