@@ -197,6 +197,20 @@ pub struct Sampling {
     pub seed: u64,
 }
 
+impl Sampling {
+    /// What cannot be meant. A share above 1 would leave no token, and what is no number is held to nothing.
+    fn wrong(&self) -> Option<String> {
+        let shares = [("top_p", self.top_p), ("min_p", self.min_p)];
+        let share = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share));
+        if let Some((key, share)) = share {
+            return Some(format!("model.sampling.{key} is a share from 0 to 1, not {share}"));
+        }
+        let temperature = self.temperature;
+        let is_right = temperature.is_finite() && temperature >= 0.0;
+        (!is_right).then(|| format!("model.sampling.temperature is 0 or a number above it, not {temperature}"))
+    }
+}
+
 /// The library that runs the model.
 #[derive(Debug, Clone, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -455,6 +469,9 @@ impl Settings {
             let reason = format!("{key} must be at least 1");
             return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
         }
+        if let Some(reason) = self.model.sampling.wrong() {
+            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
+        }
         let providers = &self.model.providers;
         let twice = providers
             .iter()
@@ -560,6 +577,20 @@ mod tests {
         assert_snapshot!(read("[[rule]]\nname='x'\ntopic='a'\ndo='ignor'", &[]).unwrap_err(), @"the settings in <folder>/hob.toml are not understood: enum RuleAction does not have variant constructor ignor for key `rule[0]do`");
         assert_snapshot!(read("[model]\nhub = 'hub.example'", &[]).unwrap_err(), @r#"the settings in <folder>/hob.toml are not understood: model.hub: "hub.example" cannot be a hub: it needs http:// or https:// and a host; it looks like https://host or http://host:port/path"#);
         assert!(read("[mqtt]\nport = 'x'", &[]).unwrap_err().contains("expected an integer for key `mqtt.port`"));
+    }
+
+    #[test]
+    fn sampling_that_cannot_be_meant_is_refused() {
+        let sampling =
+            |line: &str| read(&format!("[model.sampling]\n{line}"), &[]).map(|settings| settings.model.sampling);
+        assert_snapshot!(sampling("min_p = 1.5").unwrap_err(), @"the settings in <folder>/hob.toml are not understood: model.sampling.min_p is a share from 0 to 1, not 1.5");
+        assert_snapshot!(sampling("top_p = 90").unwrap_err(), @"the settings in <folder>/hob.toml are not understood: model.sampling.top_p is a share from 0 to 1, not 90");
+        assert_snapshot!(sampling("temperature = -0.1").unwrap_err(), @"the settings in <folder>/hob.toml are not understood: model.sampling.temperature is 0 or a number above it, not -0.1");
+        for wrong in ["min_p = nan", "top_p = -0.1", "temperature = nan", "temperature = inf"] {
+            assert!(sampling(wrong).unwrap_err().contains(wrong.split(' ').next().unwrap()), "{wrong}");
+        }
+        let bounds = sampling("min_p = 1\ntop_p = 1.0\ntemperature = 2").unwrap();
+        assert_eq!((bounds.min_p, bounds.top_p, bounds.temperature), (1.0, 1.0, 2.0));
     }
 
     #[test]
