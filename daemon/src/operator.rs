@@ -4,6 +4,7 @@ use crate::clock::now;
 use crate::driver::Driver;
 use hob_doors::Reply;
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 impl Driver {
     pub(crate) fn tools(&self) -> Reply {
@@ -29,6 +30,8 @@ impl Driver {
             "model": self.about_model.get("name"),
             "model_variant": self.about_model.get("variant"),
             "model_is": self.stages.model.standing().name(),
+            "model_folder": whole(self.models.folder()),
+            "model_next": self.swapping.as_ref().map(|swapping| whole(swapping.folder())),
             "broker": mqtt,
             "statuses_dropped": self.stages.mqtt.as_ref().map_or(0, hob_mqtt::MqttClient::dropped),
             "state_bytes": self.stages.store.bytes_on_disk().unwrap_or(0),
@@ -55,6 +58,11 @@ impl Driver {
             Err(error) => Reply::error("audit", error),
         }
     }
+}
+
+/// For a reader who stands in another folder.
+fn whole(folder: &Path) -> PathBuf {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
 }
 
 fn devices_with_states(driver: &Driver) -> Value {

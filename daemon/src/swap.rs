@@ -7,7 +7,7 @@ use hob_agent::Input;
 use hob_doors::Reply;
 use hob_model::{Description, SwapFailure};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -22,6 +22,11 @@ pub(crate) struct Swapping {
 }
 
 impl Swapping {
+    /// Of the model that is to run.
+    pub(crate) fn folder(&self) -> &Path {
+        self.next.folder()
+    }
+
     fn say(&self, message: String) {
         tracing::info!("{message}");
         // Whoever asked may have gone; it is done all the same.

@@ -54,7 +54,9 @@ impl Board {
         let folder = tempfile::tempdir().unwrap();
         let hub = hub();
         fs::write(folder.path().join("own.toml"), MANIFEST).unwrap();
-        let settings = format!("[model]\nfolder = 'models/little'\nstore = 'models'\nhub = '{hub}'\n");
+        let settings = format!(
+            "[model]\nfolder = 'models/little'\nstore = 'models'\nhub = '{hub}'\n[doors]\nsocket = 'control.sock'\n"
+        );
         fs::write(folder.path().join("hob.toml"), settings).unwrap();
         Self { folder, hub }
     }

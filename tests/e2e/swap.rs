@@ -50,9 +50,13 @@ async fn final_of(world: &World, id: &str) -> anyhow::Result<CommandResult> {
     world.client.ask(&Request::text(id, WORDS)).await
 }
 
+fn done(output: &Output) -> anyhow::Result<()> {
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(())
+}
+
 fn said(output: &Output) -> anyhow::Result<Value> {
-    let error = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{error}");
+    done(output)?;
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
@@ -62,17 +66,27 @@ async fn status(world: &World) -> anyhow::Result<Value> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_come_while_the_model_changes_are_each_done_once() -> anyhow::Result<()> {
-    let world = World::with_hob(&House::example()?, Places::pocket()?).await?;
+    let mut world = World::with_hob(&House::example()?, Places::pocket()?).await?;
+    let store = world.hob.path("models");
+    world.hob.set("model.store", &store.to_string_lossy());
+    done(&world.hob.cli(&["model", "add", &model("fixtures/tiny"), "--variant", "q4"])?)?;
     let first = world.client.ask(&Request::text("first", WORDS)).await?;
     ensure!(first.status == Status::Succeeded && first.model.as_deref() == Some("pocket"), "{first:?}");
 
-    let (output, there) = swap_under_load(&world, &model("fixtures/tiny"))?;
+    let (output, there) = swap_under_load(&world, &store.join("tiny").to_string_lossy())?;
     let changed = said(&output)?;
     assert_eq!((&changed["name"], &changed["stays"]), (&json!("tiny"), &json!(false)), "{changed}");
     let asked = world.client.ask(&Request::json("asked", json!({"id": "asked", "text": WORDS}))).await?;
     assert_eq!(asked.model.as_deref(), Some("tiny"));
     let now = status(&world).await?;
     assert_eq!((&now["model"], &now["model_is"]), (&json!("tiny"), &json!("open")), "{now}");
+
+    // The settings name another, and still this one may not go.
+    let listed = said(&world.hob.cli(&["model", "list", "--json"])?)?;
+    assert_eq!((&listed[0]["name"], &listed[0]["in_use"]), (&json!("tiny"), &json!(true)), "{listed}");
+    let kept = world.hob.cli(&["model", "remove", "tiny", "--yes"])?;
+    let error = String::from_utf8_lossy(&kept.stderr);
+    ensure!(kept.status.code() == Some(2) && error.contains("a running hob has"), "{error}");
 
     let torn = tempfile::tempdir()?;
     let refused = world.hob.cli(&["model", "swap", &torn.path().to_string_lossy()])?;
@@ -82,6 +96,7 @@ async fn commands_that_come_while_the_model_changes_are_each_done_once() -> anyh
 
     let (output, back) = swap_under_load(&world, &model("../models/pocket"))?;
     assert_eq!((&said(&output)?["name"], &said(&output)?["stays"]), (&json!("pocket"), &json!(true)));
+    done(&world.hob.cli(&["model", "remove", "tiny", "--yes"])?)?;
     let known = world.client.ask(&Request::text("again", WORDS)).await?;
     ensure!(known.timings.from_memo && known.model.as_deref() == Some("pocket"), "{known:?}");
 

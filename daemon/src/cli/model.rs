@@ -1,6 +1,7 @@
 //! `hob model`: models into the store and out of it, and what they are. Run by hand; the daemon fetches nothing.
 
 mod fetch;
+mod in_use;
 mod prepare;
 mod progress;
 mod swap;
@@ -13,6 +14,7 @@ use anyhow::{Context, bail};
 use hob_model::{Budget, Description, Extent, ModelFolder, Needs, PrepareError, Prepared, Size, describe};
 use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, in_words, verify};
 use hob_onnx::Outcome;
+use in_use::InUse;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
@@ -64,7 +66,7 @@ pub(super) enum Model {
         /// Do not ask.
         #[arg(long)]
         yes: bool,
-        /// Even if the settings name it.
+        /// Even if the settings name it, or a running hob has it open.
         #[arg(long)]
         force: bool,
     },
@@ -89,8 +91,17 @@ pub(super) fn model(invocation: &Invocation, command: Model, runtime: &Runtime) 
         }
         Model::Verify { model } => verify_models(invocation, &store, model.as_deref()),
         Model::Swap(order) => runtime.block_on(swap::swap(invocation, &order)),
-        Model::List => list(invocation, &settings, &store),
-        Model::Remove { name, yes, force } => remove(&settings, &store, &name, yes, force),
+        Model::List => list(invocation, &store, &runtime.block_on(InUse::or_as_set(&settings))),
+        Model::Remove { name, yes, force } => {
+            // Whoever insists is not held up by a hob that cannot be asked.
+            let users = match force {
+                true => InUse::default(),
+                false => runtime
+                    .block_on(InUse::ask(&settings))
+                    .context("whether it is in use cannot be told; --force removes it all the same")?,
+            };
+            remove(&users, &store, &name, yes)
+        }
     }
 }
 
@@ -277,11 +288,12 @@ fn placed(store: &Store) -> anyhow::Result<Vec<PathBuf>> {
 struct Row {
     #[serde(flatten)]
     listed: Listed,
+    /// By a running hob, or by the next one that is started.
     in_use: bool,
 }
 
-fn list(invocation: &Invocation, settings: &Settings, store: &Store) -> anyhow::Result<Exit> {
-    let row = |listed: Listed| Row { in_use: is_in_use(settings, &listed.folder), listed };
+fn list(invocation: &Invocation, store: &Store, users: &InUse) -> anyhow::Result<Exit> {
+    let row = |listed: Listed| Row { in_use: users.reason(&listed.folder).is_some(), listed };
     let rows: Vec<Row> = store.list()?.into_iter().map(row).collect();
     invocation.print(&rows, || match rows.is_empty() {
         true => vec![format!("{} is empty: hob model fetch gemma-4-e2b", store.folder().display())],
@@ -311,17 +323,9 @@ fn in_one_line(row: &Row) -> String {
     }
 }
 
-fn is_in_use(settings: &Settings, folder: &Path) -> bool {
-    let whole = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    whole(&settings.model.folder) == whole(folder)
-}
-
-fn remove(settings: &Settings, store: &Store, name: &ModelName, yes: bool, force: bool) -> anyhow::Result<Exit> {
-    let folder = store.model(name);
-    if is_in_use(settings, &folder) && !force {
-        let said =
-            format!("hob: the settings name {}: set `[model] folder` to another, or use --force", folder.display());
-        writeln!(std::io::stderr().lock(), "{said}")?;
+fn remove(users: &InUse, store: &Store, name: &ModelName, yes: bool) -> anyhow::Result<Exit> {
+    if let Some(reason) = users.reason(&store.model(name)) {
+        writeln!(std::io::stderr().lock(), "hob: {reason}, or use --force")?;
         return Ok(Exit::NotDone);
     }
     if !yes && !super::says_yes(&format!("Remove {name} from {}?", store.folder().display()))? {

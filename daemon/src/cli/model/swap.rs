@@ -1,6 +1,7 @@
 //! `hob model swap`: another model for a running hob.
 
-use super::{is_in_use, named_folder};
+use super::in_use::is_same;
+use super::named_folder;
 use crate::cli::Invocation;
 use crate::exit::Exit;
 use anyhow::{Context, bail};
@@ -42,7 +43,7 @@ pub(super) async fn swap(invocation: &Invocation, order: &Swap) -> anyhow::Resul
         }
     };
     let named = order.variant.as_deref().unwrap_or_default();
-    let stays = is_in_use(&settings, &folder) && settings.model.variant == named;
+    let stays = is_same(&settings.model.folder, &folder) && settings.model.variant == named;
     let text = |key: &str| changed.get(key).and_then(Value::as_str).unwrap_or("?").to_owned();
     let (name, variant) = (text("name"), text("variant"));
     let mut value = changed;
