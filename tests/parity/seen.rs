@@ -174,7 +174,23 @@ fn show(senses: &Senses, shelf: &Path, file: &PathBuf, asked: &Asked) -> anyhow:
     }
 }
 
+/// The largest difference; endless when one of them is no number, which `max` would pass over.
 fn off(found: &[f32], expected: &[f32]) -> anyhow::Result<f32> {
     ensure!(found.len() == expected.len(), "{} numbers, not {}", found.len(), expected.len());
-    Ok(found.iter().zip(expected).map(|(one, other)| (one - other).abs()).fold(0.0, f32::max))
+    let gaps = found.iter().zip(expected).map(|(one, other)| (one - other).abs());
+    Ok(gaps.map(|gap| if gap.is_finite() { gap } else { f32::INFINITY }).fold(0.0, f32::max))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_is_as_far_off_as_can_be() {
+        let off = |found: &[f32]| off(found, &[1.0, 2.0]).unwrap();
+        assert_eq!((off(&[1.0, 2.0]), off(&[1.5, 1.0])), (0.0, 1.0));
+        for wrong in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            assert_eq!(off(&[wrong, 2.0]), f32::INFINITY);
+        }
+    }
 }
