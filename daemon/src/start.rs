@@ -15,7 +15,7 @@ use crate::stage_settings::{
     door_settings, host_settings, mqtt_settings, shelf_bounds, shelf_folder, state_limits, worker_settings,
 };
 use crate::supervisor::{Stopped, Supervisor};
-use hob_agent::{Agent, Decisions};
+use hob_agent::{Agent, Decisions, KeptConversation};
 use hob_doors::{BindDoorError, Door, DoorRequest};
 use hob_events::Offer;
 use hob_model::media::image::UnknownBudget;
@@ -23,7 +23,9 @@ use hob_model::{Description, ModelWorker, OpenModelError, Report, StartWorkerErr
 use hob_mqtt::{MqttClient, MqttEvent, StartMqttError, Topics};
 use hob_onnx::OpenLibraryError;
 use hob_plugin_host::{OpenHostError, PluginHost};
-use hob_state::{OpenStoreError, Opened, ReadStateError, Recovered, Shelf, ShelveError, StateWriter, Store};
+use hob_state::{
+    OpenStoreError, Opened, ReadStateError, Recovered, Shelf, ShelveError, StateWriter, Store, StoredConversation,
+};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -446,6 +448,7 @@ async fn opened(opening: Opening) -> Result<(), StartError> {
 
 fn restore(agent: &mut Agent, store: &Store, whole: bool) -> Result<Decisions, ReadStateError> {
     let conversations = store.conversations()?;
-    let conversations = conversations.into_iter().map(|kept| (kept.id, kept.messages, kept.at)).collect();
+    let kept = |StoredConversation { id, messages, lowest, at }| KeptConversation { id, messages, lowest, at };
+    let conversations = conversations.into_iter().map(kept).collect();
     Ok(agent.restore(now(), whole, conversations, store.unfinished()?))
 }

@@ -10,7 +10,7 @@ use crate::reply;
 use crate::rules::{RuleAction, Rules};
 use crate::settings::AgentSettings;
 use crate::step::{Decisions, Effect, Input, Step};
-use crate::turn::{Stage, Turn, Written, to_ms};
+use crate::turn::{Stage, Turn, Written, lowest_of, to_ms};
 use hob_events::{
     Allowed, Ask, AuditEntry, AuditKind, Command, CommandId, Confidence, ConversationId, EventKind, GenerateFailure,
     GenerateOrder, Generated, Message, Offer, Outcome, Priority, Prompt, Record, Source, Status, StatusUpdate,
@@ -45,7 +45,22 @@ pub struct Agent {
 #[derive(Debug, Clone)]
 pub(crate) struct Conversation {
     pub(crate) messages: Vec<Message>,
+    /// The least that anything in it was believed, what was left out since then among it.
+    pub(crate) lowest: Trust,
     pub(crate) at: UnixMs,
+}
+
+/// A conversation that was kept over a restart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeptConversation {
+    /// Which one.
+    pub id: ConversationId,
+    /// Its messages, oldest first.
+    pub messages: Vec<Message>,
+    /// The least that anything in it was believed; nothing where that was not written down yet, and its messages say.
+    pub lowest: Option<Trust>,
+    /// When it last grew.
+    pub at: UnixMs,
 }
 
 impl Agent {
@@ -95,12 +110,13 @@ impl Agent {
         &mut self,
         at: UnixMs,
         whole: bool,
-        conversations: Vec<(ConversationId, Vec<Message>, UnixMs)>,
+        conversations: Vec<KeptConversation>,
         unfinished: Vec<Unfinished>,
     ) -> Decisions {
         let mut out = Decisions::default();
-        for (id, messages, when) in conversations {
-            self.conversations.insert(id, Conversation { messages, at: when });
+        for KeptConversation { id, messages, lowest, at } in conversations {
+            let lowest = lowest.unwrap_or_else(|| lowest_of(&messages));
+            self.conversations.insert(id, Conversation { messages, lowest, at });
         }
         for left in unfinished {
             if whole && left.can_begin_anew() {
@@ -268,19 +284,15 @@ impl Agent {
     fn begin(&mut self, at: UnixMs, command: Command, out: &mut Decisions) {
         let id = self.take_turn_number();
         out.record(Record::Began { command: command.id.clone(), turn: id });
-        let history = command
-            .conversation
-            .as_ref()
-            .and_then(|id| self.conversations.get(id))
-            .map(|conversation| conversation.messages.clone())
-            .unwrap_or_default();
         let words = match &command.ask {
             Ask::Text(words) => words.clone(),
             Ask::Call { tool, args } => reply::call_in_words(tool.as_str(), args),
         };
         let user = user_text(&command, &words);
         let ask = command.ask.clone();
-        let mut turn = Turn::new(id, command, history, user, at.plus_ms(self.settings.turn_deadline_ms));
+        let past = command.conversation.as_ref().and_then(|id| self.conversations.get(id)).cloned();
+        let deadline = at.plus_ms(self.settings.turn_deadline_ms);
+        let mut turn = Turn::new(id, command, past.as_ref(), user, deadline);
         turn.timings.queue_ms = to_ms(at.since(turn.command.received));
         match ask {
             Ask::Text(_) => self.ask_model(at, turn, out),
@@ -332,7 +344,14 @@ impl Agent {
             Ok(generated) => generated,
             // The system part and this turn's own words stay; of the conversation, what was said first goes.
             Err(GenerateFailure::TooLong { .. }) if turn.forget_oldest() => return self.generate(at, turn, out),
+            // So does what shows something that cannot be shown any more: the shelf lost it, or this model is blind.
+            Err(GenerateFailure::Medium { .. }) if turn.history_shows() && turn.forget_oldest() => {
+                return self.generate(at, turn, out);
+            }
             Err(failure) => {
+                if matches!(failure, GenerateFailure::Medium { .. }) {
+                    self.blame_own_media(&mut turn);
+                }
                 let code = match failure {
                     GenerateFailure::Busy { .. } => "busy",
                     GenerateFailure::Deadline { .. } => "deadline",
@@ -360,6 +379,17 @@ impl Agent {
             Some(_) | None if turn.todo.is_empty() => self.finish(at, turn, Ending::Done, out),
             Some(_) | None => self.next_call(at, turn, out),
         }
+    }
+
+    /// This turn's own media cannot be shown: its conversation goes on without them, and with what was left out in search
+    /// of the one to blame.
+    fn blame_own_media(&self, turn: &mut Turn) {
+        let own = turn.own_messages().iter().cloned().map(Message::without_media).collect::<Vec<_>>();
+        let past = turn.command.conversation.as_ref().and_then(|id| self.conversations.get(id));
+        let past = past.map(|past| past.messages.clone()).unwrap_or_default();
+        turn.history = past.len();
+        turn.forgotten = 0;
+        turn.messages = past.into_iter().chain(own).collect();
     }
 
     pub(crate) fn take_if(&mut self, id: TurnId, waits: impl Fn(&Stage) -> bool) -> Option<Turn> {

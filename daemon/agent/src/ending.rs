@@ -3,7 +3,7 @@
 use crate::agent::{Agent, Conversation, audit};
 use crate::reply;
 use crate::step::{Decisions, Effect};
-use crate::turn::{Turn, drop_oldest, to_ms};
+use crate::turn::{Turn, drop_oldest, lowest_of, to_ms};
 use hob_events::{
     AuditKind, Command, CommandResult, ErrorReport, Message, Outcome, Receipt, Record, Source, Status, Timings,
     Unfinished, UnixMs,
@@ -112,13 +112,14 @@ impl Agent {
     pub(crate) fn remember(&mut self, at: UnixMs, turn: &Turn, out: &mut Decisions) {
         let Some(id) = turn.command.conversation.clone() else { return };
         let mut messages = turn.messages.clone();
+        let lowest = lowest_of(&messages).min(turn.lowest);
         let users =
             |messages: &[Message]| messages.iter().filter(|message| matches!(message, Message::User { .. })).count();
         while users(&messages) > self.settings.conversation_turns.max(1) {
             drop_oldest(&mut messages);
         }
-        out.record(Record::Conversation { id: id.clone(), messages: messages.clone(), at });
-        self.conversations.insert(id, Conversation { messages, at });
+        out.record(Record::Conversation { id: id.clone(), messages: messages.clone(), lowest, at });
+        self.conversations.insert(id, Conversation { messages, lowest, at });
         while self.conversations.len() > self.settings.conversations.max(1) {
             let oldest = self.conversations.iter().min_by_key(|(_, kept)| kept.at).map(|(id, _)| id.clone());
             let Some(oldest) = oldest else { break };

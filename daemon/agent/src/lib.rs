@@ -19,7 +19,7 @@ pub mod step;
 mod target;
 pub mod turn;
 
-pub use agent::Agent;
+pub use agent::{Agent, KeptConversation};
 pub use calls::source_word;
 pub use gate::{Gate, Verdict};
 pub use rules::{Rule, RuleAction, Rules};

@@ -1,5 +1,6 @@
 //! What one turn remembers between steps.
 
+use crate::agent::Conversation;
 use hob_events::{
     CallId, Command, Message, Outcome, Part, Receipt, Timings, TokenizerId, ToolCall, Trust, TurnId, UnixMs, Writing,
     WrittenCall,
@@ -20,6 +21,9 @@ pub(crate) struct Turn {
     pub(crate) messages: Vec<Message>,
     /// How many of the messages are history.
     pub(crate) history: usize,
+    /// The least that anything was believed of which its conversation's words come, whether or not it still stands among
+    /// the messages.
+    pub(crate) lowest: Trust,
     /// Calls written and not yet looked at.
     pub(crate) todo: VecDeque<Written>,
     /// Questions asked of people.
@@ -67,9 +71,17 @@ pub(crate) enum Stage {
 }
 
 impl Turn {
-    pub(crate) fn new(id: TurnId, command: Command, history: Vec<Message>, user: String, deadline: UnixMs) -> Self {
-        let before = history.len();
-        let mut messages = history;
+    /// `past` is what its conversation holds.
+    pub(crate) fn new(
+        id: TurnId,
+        command: Command,
+        past: Option<&Conversation>,
+        user: String,
+        deadline: UnixMs,
+    ) -> Self {
+        let lowest = past.map_or(command.trust, |past| past.lowest.min(command.trust));
+        let mut messages = past.map(|past| past.messages.clone()).unwrap_or_default();
+        let before = messages.len();
         messages.push(Message::User { text: user, media: command.media.clone() });
         Self {
             id,
@@ -78,6 +90,7 @@ impl Turn {
             deadline,
             messages,
             history: before,
+            lowest,
             todo: VecDeque::new(),
             questions: 0,
             receipts: Vec::new(),
@@ -119,6 +132,16 @@ impl Turn {
         true
     }
 
+    /// Whether the history has something to look at or to listen to.
+    pub(crate) fn history_shows(&self) -> bool {
+        self.messages.iter().take(self.history).any(|message| !message.media().is_empty())
+    }
+
+    /// The messages of this turn alone.
+    pub(crate) fn own_messages(&self) -> &[Message] {
+        self.messages.get(self.history..).unwrap_or_default()
+    }
+
     /// Takes up what the model wrote: words are kept, calls wait to be looked at. Says what was malformed, if anything.
     pub(crate) fn take_up(
         &mut self,
@@ -128,6 +151,8 @@ impl Turn {
     ) -> Option<String> {
         let mut malformed = None;
         let lowest = self.lowest_trust();
+        // What it wrote may say what it saw, and outlives it.
+        self.lowest = lowest;
         for piece in &writing {
             match piece {
                 Writing::Text { text } => append_sentence(&mut self.words, text),
@@ -145,17 +170,10 @@ impl Turn {
         self.receipts.iter().any(|receipt| same(receipt) && matches!(receipt.outcome, Outcome::Returned { .. }))
     }
 
-    /// The lowest trust of all that stands in the prompt, now or from earlier in the conversation. What a tool returned
-    /// is believed as a device; what was seen or heard, as anyone: who hands a picture over did not write what stands in
-    /// it.
+    /// The lowest trust of all that stands in the prompt, now or from earlier in the conversation, and of all that stood
+    /// there before.
     fn lowest_trust(&self) -> Trust {
-        let returned = |part: &Part| matches!(part, Part::Response { .. });
-        let of = |message: &Message| match message {
-            Message::User { media, .. } if !media.is_empty() => Trust::Untrusted,
-            Message::Model { parts } if parts.iter().any(returned) => Trust::Device,
-            Message::User { .. } | Message::Model { .. } => self.command.trust,
-        };
-        self.messages.iter().map(of).min().unwrap_or(self.command.trust).min(self.command.trust)
+        lowest_of(&self.messages).min(self.lowest)
     }
 
     /// Notes how a call ended, for the reply and for the model.
@@ -164,6 +182,19 @@ impl Turn {
         self.timings.tool_ms += to_ms(receipt.took_ms);
         self.receipts.push(receipt);
     }
+}
+
+/// The lowest trust that messages show by themselves. What a tool returned is believed as a device; what was seen or heard,
+/// as anyone: who hands a picture over did not write what stands in it. How far the words of people are believed, their
+/// commands say.
+pub(crate) fn lowest_of(messages: &[Message]) -> Trust {
+    let returned = |part: &Part| matches!(part, Part::Response { .. });
+    let of = |message: &Message| match message {
+        Message::User { media, .. } if !media.is_empty() => Trust::Untrusted,
+        Message::Model { parts } if parts.iter().any(returned) => Trust::Device,
+        Message::User { .. } | Message::Model { .. } => Trust::Owner,
+    };
+    messages.iter().map(of).min().unwrap_or(Trust::Owner)
 }
 
 /// Drops what a user said first, and what was answered to it.

@@ -42,6 +42,15 @@ impl Message {
             Self::Model { .. } => &[],
         }
     }
+
+    /// The same, and nothing to look at or to listen to.
+    #[must_use]
+    pub fn without_media(self) -> Self {
+        match self {
+            Self::User { text, .. } => Self::words(text),
+            Self::Model { parts } => Self::Model { parts },
+        }
+    }
 }
 
 /// Which tokenizer: the beginning of a hash over all that its ids stand for. Zero is none.

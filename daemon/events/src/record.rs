@@ -85,6 +85,8 @@ pub enum Record {
         id: ConversationId,
         /// Its messages, oldest first.
         messages: Vec<Message>,
+        /// The least that anything in it was believed, what was left out since then among it.
+        lowest: Trust,
         /// When it last grew.
         at: UnixMs,
     },

@@ -9,7 +9,7 @@ use crate::limits::StateLimits;
 use crate::prune::prune;
 use crate::tables::{Table, TableError, View};
 use hob_events::{
-    CallId, Command, CommandId, CommandResult, ConversationId, Message, Receipt, Record, Source, TurnId, UnixMs,
+    CallId, Command, CommandId, CommandResult, ConversationId, Message, Receipt, Record, Source, Trust, TurnId, UnixMs,
 };
 
 /// Why the records of a commit cannot be written.
@@ -56,7 +56,7 @@ fn put(view: &mut View<'_>, counters: &mut Counters, record: &Record, now: UnixM
         Record::Receipt { command, receipt } => Ok(receive(view, counters, command, receipt, record, now)?),
         Record::Final { result, source } => finish(view, counters, result, source, now),
         Record::Told { command } => Ok(told(view, command)?),
-        Record::Conversation { id, messages, at } => Ok(converse(view, counters, id, messages, *at)?),
+        Record::Conversation { id, messages, lowest, at } => Ok(converse(view, counters, id, messages, *lowest, *at)?),
         Record::Audit(entry) => Ok(audit::append(view, &mut counters.audit, entry)?),
     }
 }
@@ -199,6 +199,7 @@ fn converse(
     counters: &mut Counters,
     id: &ConversationId,
     messages: &[Message],
+    lowest: Trust,
     at: UnixMs,
 ) -> Result<(), TableError> {
     let key = id.as_str().as_bytes();
@@ -206,7 +207,8 @@ fn converse(
         Some(old) => view.remove(Table::ConversationOrder, &old.number.to_be_bytes())?,
         None => counters.conversations += 1,
     }
-    let entry = ConversationEntry { number: counters.take_number(), at, messages: messages.to_vec() };
+    let entry =
+        ConversationEntry { number: counters.take_number(), at, messages: messages.to_vec(), lowest: Some(lowest) };
     put_json(view, Table::Conversations, key, &entry)?;
     view.put(Table::ConversationOrder, &entry.number.to_be_bytes(), key)
 }

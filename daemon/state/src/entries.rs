@@ -1,7 +1,7 @@
 //! Entries as they lie in the tables, and how they are read and written.
 
 use crate::tables::{Table, TableError, View};
-use hob_events::{Command, CommandId, CommandResult, Message, Receipt, Source, TurnId, UnixMs};
+use hob_events::{Command, CommandId, CommandResult, Message, Receipt, Source, Trust, TurnId, UnixMs};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -142,6 +142,9 @@ pub(crate) struct ConversationEntry {
     pub(crate) number: u64,
     pub(crate) at: UnixMs,
     pub(crate) messages: Vec<Message>,
+    /// Nothing in entries of before it was written down.
+    #[serde(default)]
+    pub(crate) lowest: Option<Trust>,
 }
 
 /// The key under which a command is known by its correlation data. Senders number their requests alike, so the response

@@ -11,7 +11,7 @@ use crate::limits::StateLimits;
 use crate::tables::{Table, TableError, Tables, View};
 use hob_events::{
     CallId, Command, CommandId, ConversationId, Delivery, DeviceAction, MediumId, Message, PluginName, Receipt, Record,
-    TurnId, Unfinished, UnfinishedCall, UnixMs,
+    Trust, TurnId, Unfinished, UnfinishedCall, UnixMs,
 };
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -54,6 +54,8 @@ pub struct StoredConversation {
     pub id: ConversationId,
     /// Its messages, oldest first.
     pub messages: Vec<Message>,
+    /// The least that anything in it was believed; nothing where that was not written down yet.
+    pub lowest: Option<Trust>,
     /// When it last grew.
     pub at: UnixMs,
 }
@@ -163,7 +165,7 @@ impl Store {
             let Some(entry) = get_json::<ConversationEntry>(&view, Table::Conversations, &id)? else { continue };
             let id = String::from_utf8_lossy(&id).into_owned();
             let id = ConversationId::new(id).map_err(|error| TableError::damaged(Table::ConversationOrder, error))?;
-            found.push(StoredConversation { id, messages: entry.messages, at: entry.at });
+            found.push(StoredConversation { id, messages: entry.messages, lowest: entry.lowest, at: entry.at });
         }
         Ok(found)
     }

@@ -1,7 +1,7 @@
 //! What the store remembers of each record, over restarts.
 
 use crate::samples::*;
-use hob_events::{Delivery, Message, Record, TurnId, UnixMs};
+use hob_events::{Delivery, Message, Record, Trust, TurnId, UnixMs};
 use hob_state::{Bound, CommitError, KvChange, KvQuota, KvUsage, StateLimits, StateWriter, Store};
 use std::sync::mpsc;
 
@@ -107,13 +107,19 @@ fn the_oldest_of_each_kind_goes_first() {
     assert_eq!(store.untold().unwrap().len(), 2);
     let talks: Vec<_> = store.conversations().unwrap().into_iter().map(|talk| talk.id.to_string()).collect();
     assert_eq!(talks, ["b", "d"]);
+    assert_eq!(store.conversations().unwrap()[0].lowest, Some(Trust::Untrusted));
     let lines: Vec<_> = store.audit_after(0, 9).unwrap().into_iter().map(|line| line.seq).collect();
     assert_eq!((lines, store.verify_audit()), (vec![2, 3], Ok(2)));
 }
 
 fn talk(name: &str) -> Record {
     let id = hob_events::ConversationId::new(name).unwrap();
-    Record::Conversation { id, messages: vec![Message::words("and the hall?")], at: UnixMs(9) }
+    Record::Conversation {
+        id,
+        messages: vec![Message::words("and the hall?")],
+        lowest: Trust::Untrusted,
+        at: UnixMs(9),
+    }
 }
 
 #[test]
