@@ -7,6 +7,7 @@
 
 use crate::clock::now;
 use crate::devices::{Devices, States};
+use crate::entrance::Entrance;
 use crate::followers::Followers;
 use crate::house::{Serving, report_on};
 use crate::models::Models;
@@ -17,7 +18,7 @@ use hob_agent::{Agent, Decisions, Effect, Input, Step};
 use hob_doors::{DoorRequest, Reply};
 use hob_events::{
     Command, CommandId, CommandLimits, Event, EventKind, GenerateFailure, Generated, Offer, Outcome, Receipt, Record,
-    ToolCall, TurnId, UnixMs,
+    Source, ToolCall, TurnId, UnixMs,
 };
 use hob_model::{Report, WorkerHandle};
 use hob_mqtt::{Ack, MqttClient, MqttEvent, Topics};
@@ -77,6 +78,20 @@ pub struct Accepting {
     pub ack: Option<Ack>,
     /// Whoever follows it on the socket.
     pub follower: Option<mpsc::Sender<Reply>>,
+}
+
+/// Whoever asked for a command again while it was on its way into the inbox.
+#[derive(Debug)]
+pub enum Again {
+    /// Over the broker.
+    Mqtt {
+        /// To be given to the broker when it is decided.
+        ack: Box<Ack>,
+        /// Where the answer goes.
+        source: Source,
+    },
+    /// On the socket.
+    Socket(mpsc::Sender<Reply>),
 }
 
 /// Why the driver gave up.
@@ -142,7 +157,7 @@ pub struct Driver {
     pub(crate) swapping: Option<Swapping>,
     pub(crate) followers: Followers,
     /// Commands whose inbox entry is being written.
-    pub(crate) accepting: Vec<CommandId>,
+    pub(crate) entrance: Entrance<Again>,
     pub(crate) started: UnixMs,
     /// Numbers the commands that came without an id.
     pub(crate) unnamed: u64,
@@ -190,7 +205,7 @@ impl Driver {
             models,
             swapping: None,
             followers: Followers::default(),
-            accepting: Vec::new(),
+            entrance: Entrance::default(),
             started: now(),
             unnamed: 0,
             more_untold: false,

@@ -1,7 +1,8 @@
 //! How a payload becomes an accepted command: checked, known or new, written to the inbox, acknowledged, begun.
 
 use crate::clock::now;
-use crate::driver::{Accepting, Driver, DriverError, Then};
+use crate::driver::{Accepting, Again, Driver, DriverError, Then};
+use crate::entrance::content_of;
 use crate::shelf::{ShelfJob, TakeMediaError};
 use hob_agent::{Answer, Input, source_word};
 use hob_doors::{DoorRequest, Reply, Request};
@@ -10,7 +11,7 @@ use hob_events::{
     MalformedCommand, MediumDraft, Record, Source, Status, StatusUpdate, Timings, TopicFilter, Trust, UnixMs,
     parse_command,
 };
-use hob_mqtt::Arrived;
+use hob_mqtt::{Ack, Arrived};
 use hob_state::CommitError;
 use serde_json::Value;
 use tokio::sync::mpsc;
@@ -85,8 +86,7 @@ impl Driver {
         };
         let same = Sameness { content: &content, again: arrived.repeated.then_some(fingerprint.as_str()) };
         if let Some(known) = self.known(&draft, &source, Some(same)) {
-            self.answer_again(&known, &source);
-            self.acknowledge(arrived);
+            self.repeated(&known, Again::Mqtt { ack: Box::new(arrived.ack), source });
             return Ok(());
         }
         let expires = arrived.expires_in_s.map(|seconds| now().plus_ms(u64::from(seconds) * 1_000));
@@ -120,12 +120,7 @@ impl Driver {
         };
         let source = Source::Socket { uid };
         if let Some(known) = self.known(&draft, &source, None) {
-            match self.stages.store.final_of(&known) {
-                Ok(Some(stored)) => {
-                    replies.try_send(Reply::Final { result: stored.result }).ok();
-                }
-                Ok(None) | Err(_) => self.followers.add(known, replies),
-            }
+            self.repeated(&known, Again::Socket(replies));
             return Ok(());
         }
         if let Err(error) = self.check_room() {
@@ -140,7 +135,7 @@ impl Driver {
 
     /// Into the inbox, over the shelf when it brings media: those are durable first.
     fn take_in(&mut self, accepting: Accepting, media: Vec<MediumDraft>) -> Result<(), DriverError> {
-        self.accepting.push(accepting.command.id.clone());
+        self.entrance.enter(&accepting.command);
         if media.is_empty() {
             return self.write_to_inbox(accepting);
         }
@@ -173,15 +168,28 @@ impl Driver {
     /// Tells the sender of a command that was about to go into the inbox why it does not.
     fn refuse_accepting(&mut self, accepting: Accepting, error: &RefuseCommandError) {
         let Accepting { command, ack, follower } = accepting;
-        self.accepting.retain(|id| *id != command.id);
+        for again in self.entrance.leave(&command.id) {
+            self.refuse_again(Some(command.id.clone()), again, error);
+        }
         match follower {
             Some(follower) => {
                 follower.try_send(Reply::error(error.code(), error)).ok();
             }
             None => self.refuse_over_mqtt(error, Some(command.id), command.source),
         }
-        if let (Some(mqtt), Some(ack)) = (&self.stages.mqtt, ack) {
-            mqtt.ack(ack);
+        self.give(ack);
+    }
+
+    /// Tells whoever asked for it again.
+    fn refuse_again(&mut self, id: Option<CommandId>, again: Again, error: &RefuseCommandError) {
+        match again {
+            Again::Socket(replies) => {
+                replies.try_send(Reply::error(error.code(), error)).ok();
+            }
+            Again::Mqtt { ack, source } => {
+                self.refuse_over_mqtt(error, id, source);
+                self.give(Some(*ack));
+            }
         }
     }
 
@@ -217,81 +225,105 @@ impl Driver {
         result: Result<(), CommitError>,
     ) -> Result<(), DriverError> {
         let Accepting { command, ack, follower } = accepting;
-        self.accepting.retain(|id| *id != command.id);
+        let again = self.entrance.leave(&command.id);
         if let Err(error) = result {
-            self.not_accepted(&command, error, ack, follower);
+            self.not_accepted(&command, error, Awaiting { ack, follower, again });
             return Ok(());
         }
-        if let (Some(mqtt), Some(ack)) = (&self.stages.mqtt, ack) {
-            mqtt.ack(ack);
-        }
+        self.give(ack);
         if let Some(follower) = follower {
             follower.try_send(Reply::Accepted { id: command.id.clone() }).ok();
             self.followers.add(command.id.clone(), follower);
         }
+        again.into_iter().for_each(|again| self.repeated(&command.id, again));
         let update = StatusUpdate { id: command.id.clone(), status: Status::Accepted, question: None, number: None };
         self.tell_status(&update, &command.source);
         tracing::info!(command = %command.id, from = source_word(&command.source), "accepted");
         self.tell_agent(Input::Happened(Event { at: command.received, kind: EventKind::Command(Box::new(command)) }))
     }
 
-    fn not_accepted(
-        &mut self,
-        command: &Command,
-        error: CommitError,
-        ack: Option<hob_mqtt::Ack>,
-        follower: Option<mpsc::Sender<Reply>>,
-    ) {
+    fn not_accepted(&mut self, command: &Command, error: CommitError, told: Awaiting) {
+        let Awaiting { ack, follower, again } = told;
         // Two with one id raced for the inbox: the first is worked on, and its result answers both.
         if let CommitError::AlreadyKnown { command: known } = &error {
             match follower {
                 Some(follower) => self.followers.add(known.clone(), follower),
                 None => self.answer_again(known, &command.source),
             }
+            again.into_iter().for_each(|again| self.repeated(known, again));
         } else {
             let error = RefuseCommandError::State { reason: error.to_string() };
             tracing::error!(%error, command = %command.id, "not accepted");
+            for again in again {
+                self.refuse_again(Some(command.id.clone()), again, &error);
+            }
             if let Some(follower) = &follower {
                 follower.try_send(Reply::error(error.code(), &error)).ok();
             } else {
                 self.refuse_over_mqtt(&error, Some(command.id.clone()), command.source.clone());
             }
         }
-        if let (Some(mqtt), Some(ack)) = (&self.stages.mqtt, ack) {
-            mqtt.ack(ack);
-        }
+        self.give(ack);
     }
 
     // ---- known commands ---------------------------------------------------------------------------------------
 
     /// The command that this is a repetition of: by its id, else by where its answer goes, its correlation data and its
-    /// content, else, when the broker says that it may have sent it before, by its packet number and content.
+    /// content, else, when the broker says that it may have sent it before, by its packet number and content. It may be on
+    /// its way into the inbox still.
     fn known(&self, draft: &CommandDraft, source: &Source, same: Option<Sameness<'_>>) -> Option<CommandId> {
         if draft.id.is_some() {
             return draft.id.clone().filter(|id| self.is_known(id));
         }
         let Sameness { content, again } = same?;
-        let by_correlation = match source {
+        let stored = || match source {
             // Without a response topic all senders share one, and many count from 1.
             Source::Mqtt { response_topic: Some(topic), correlation: Some(correlation) } => {
                 self.stages.store.correlated(Some(topic), correlation).ok().flatten()
             }
             Source::Mqtt { .. } | Source::Socket { .. } | Source::Rule { .. } => None,
         };
-        let by_correlation = by_correlation.filter(|id| id.as_str().split('-').nth(2) == Some(content));
+        let stored = || stored().filter(|id| content_of(id) == Some(content));
         let by_fingerprint = || {
+            if let Some(coming) = self.entrance.named(again?) {
+                return Some(coming);
+            }
             let known = self.stages.store.latest_named(again?).ok().flatten()?;
             let named_at = known.as_str().split('-').nth(3)?.parse().ok()?;
             // Packet numbers are given out again: only what was accepted a moment ago can be what comes again.
             (now().since(UnixMs(named_at)) < REDELIVERED_WITHIN_MS).then_some(known)
         };
-        by_correlation.or_else(by_fingerprint)
+        self.entrance.correlated(source, content).or_else(stored).or_else(by_fingerprint)
     }
 
     fn is_known(&self, id: &CommandId) -> bool {
-        self.accepting.contains(id)
+        self.entrance.contains(id)
             || matches!(self.stages.store.unfinished_command(id), Ok(Some(_)))
             || matches!(self.stages.store.final_of(id), Ok(Some(_)))
+    }
+
+    /// A command came that is known. While it is decided whether it is accepted, who asks again waits too.
+    fn repeated(&mut self, id: &CommandId, again: Again) {
+        if self.entrance.contains(id) {
+            if let Err(again) = self.entrance.ask_again(id, again) {
+                let waiting = self.agent.unfinished() + self.entrance.len();
+                // Not under its id, whose result is to come.
+                self.refuse_again(None, again, &RefuseCommandError::Busy { waiting });
+            }
+            return;
+        }
+        match again {
+            Again::Mqtt { ack, source } => {
+                self.answer_again(id, &source);
+                self.give(Some(*ack));
+            }
+            Again::Socket(replies) => match self.stages.store.final_of(id) {
+                Ok(Some(stored)) => {
+                    replies.try_send(Reply::Final { result: stored.result }).ok();
+                }
+                Ok(None) | Err(_) => self.followers.add(id.clone(), replies),
+            },
+        }
     }
 
     /// Answers a repetition: with the stored result, or with the word that it is being worked on.
@@ -394,10 +426,10 @@ impl Driver {
     }
 
     fn check_room(&self) -> Result<(), RefuseCommandError> {
-        if self.agent.room() > self.accepting.len() {
+        if self.agent.room() > self.entrance.len() {
             return Ok(());
         }
-        Err(RefuseCommandError::Busy { waiting: self.agent.unfinished() + self.accepting.len() })
+        Err(RefuseCommandError::Busy { waiting: self.agent.unfinished() + self.entrance.len() })
     }
 
     /// A new name for a command that came without one. It begins with what the command can be known by.
@@ -407,8 +439,12 @@ impl Driver {
     }
 
     fn acknowledge(&self, arrived: Arrived) {
-        if let Some(mqtt) = &self.stages.mqtt {
-            mqtt.ack(arrived.ack);
+        self.give(Some(arrived.ack));
+    }
+
+    fn give(&self, ack: Option<Ack>) {
+        if let (Some(mqtt), Some(ack)) = (&self.stages.mqtt, ack) {
+            mqtt.ack(ack);
         }
     }
 
@@ -470,6 +506,13 @@ fn command(
         },
     };
     (command, draft.media)
+}
+
+/// Whoever waits to hear whether a command is accepted.
+struct Awaiting {
+    ack: Option<Ack>,
+    follower: Option<mpsc::Sender<Reply>>,
+    again: Vec<Again>,
 }
 
 /// What tells that two payloads are one command.

@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod devices;
 pub mod driver;
+mod entrance;
 pub mod exit;
 pub mod followers;
 pub mod house;

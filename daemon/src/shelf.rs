@@ -8,10 +8,10 @@ use crate::driver::{Accepting, Told};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hob_doors::Reply;
-use hob_events::{Medium, MediumDraft};
+use hob_events::{Medium, MediumDraft, MediumId};
 use hob_state::{Shelf, ShelveError, Store, Upload};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::Sender;
@@ -25,12 +25,17 @@ const UPLOADS: usize = 8;
 /// A medium of which nothing comes for so long is given up.
 const UPLOAD_IDLE: Duration = Duration::from_secs(60);
 
+/// How long a medium stays that was handed over, or asked for by a command that is not written down yet. The command that
+/// names it comes after the last of its media, and is in the inbox moments later; from then on the store says that it is
+/// needed.
+const HELD: Duration = Duration::from_secs(120);
+
 /// Why media are not taken.
 #[derive(Debug, thiserror::Error)]
 pub enum TakeMediaError {
     /// It was never handed over, or made room since.
     #[error("the medium {0} is not here: hand it over again")]
-    Missing(hob_events::MediumId),
+    Missing(MediumId),
     /// It never began, was given up, or is someone else's.
     #[error("there is no such upload: begin again")]
     NoUpload,
@@ -115,7 +120,7 @@ impl ShelfHandle {
     /// What the system says when it gives no thread.
     pub fn start(shelf: Shelf, store: Store, back: Sender<Told>) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let thread = Librarian { shelf, store, uploads: BTreeMap::new(), begun: 0 };
+        let thread = Librarian::new(shelf, store);
         std::thread::Builder::new().name("hob-shelf".to_owned()).spawn(move || thread.work(&waiting, &back))?;
         Ok(Self { jobs })
     }
@@ -143,18 +148,28 @@ struct Librarian {
     store: Store,
     uploads: BTreeMap<u64, Coming>,
     begun: u64,
+    /// Until when media stay that no durable command names yet.
+    held: HashMap<MediumId, Instant>,
 }
 
 impl Librarian {
+    fn new(shelf: Shelf, store: Store) -> Self {
+        Self { shelf, store, uploads: BTreeMap::new(), begun: 0, held: HashMap::new() }
+    }
+
     fn work(mut self, jobs: &Receiver<ShelfJob>, back: &Sender<Told>) {
         while let Ok(job) = jobs.recv() {
             self.uploads.retain(|_, coming| coming.last.elapsed() < UPLOAD_IDLE);
+            self.held.retain(|_, until| *until > Instant::now());
             match job {
                 ShelfJob::Begin { uid, replies } => answer(&replies, self.begin(uid)),
                 ShelfJob::Piece { uid, upload, data, replies } => answer(&replies, self.piece(uid, upload, &data)),
                 ShelfJob::Finish { uid, upload, replies } => answer(&replies, self.finish(uid, upload)),
                 ShelfJob::Take { media, mut accepting } => {
                     let taken = self.take(media).map(|media| accepting.command.media = media);
+                    if let Err(error) = &taken {
+                        tell_owner(error);
+                    }
                     if back.blocking_send(Told::Shelved(accepting, taken)).is_err() {
                         return;
                     }
@@ -184,9 +199,21 @@ impl Librarian {
 
     fn finish(&mut self, uid: u32, number: u64) -> Result<Reply, TakeMediaError> {
         let coming = self.coming(uid, number)?;
-        let needed = self.store.needed_media()?;
+        let needed = self.needed()?;
         let id = self.shelf.finish(coming.upload, &needed)?;
+        self.hold(id);
         Ok(Reply::Data { value: json!({ "id": id }) })
+    }
+
+    /// What must stay on the shelf.
+    fn needed(&self) -> Result<HashSet<MediumId>, TakeMediaError> {
+        let mut needed = self.store.needed_media()?;
+        needed.extend(self.held.keys());
+        Ok(needed)
+    }
+
+    fn hold(&mut self, id: MediumId) {
+        self.held.insert(id, Instant::now() + HELD);
     }
 
     /// Takes out what comes in under a number. After an error it is given up.
@@ -199,7 +226,7 @@ impl Librarian {
 
     fn take(&mut self, media: Vec<MediumDraft>) -> Result<Vec<Medium>, TakeMediaError> {
         let mut taken = Vec::with_capacity(media.len());
-        let mut needed = self.store.needed_media()?;
+        let mut needed = self.needed()?;
         for medium in media {
             let medium = match medium {
                 MediumDraft::Named(medium) => medium,
@@ -213,6 +240,7 @@ impl Librarian {
                 return Err(TakeMediaError::Missing(missing));
             }
             needed.extend(medium.ids());
+            medium.ids().for_each(|id| self.hold(id));
             taken.push(medium);
         }
         Ok(taken)
@@ -220,6 +248,55 @@ impl Librarian {
 }
 
 fn answer(replies: &Sender<Reply>, result: Result<Reply, TakeMediaError>) {
-    let reply = result.unwrap_or_else(|error| Reply::error(error.code(), &error));
+    let reply = result.unwrap_or_else(|error| {
+        tell_owner(&error);
+        Reply::error(error.code(), &error)
+    });
     replies.try_send(reply).ok();
+}
+
+/// A disk that fails is the owner's to know of, whoever asked.
+fn tell_owner(error: &TakeMediaError) {
+    if let TakeMediaError::Shelve(ShelveError::Disk { .. }) | TakeMediaError::State(_) = error {
+        tracing::error!(%error, "media cannot be kept");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hob_state::{ShelfBounds, StateLimits};
+
+    fn librarian(folder: &std::path::Path, bytes: u64) -> Librarian {
+        let shelf = Shelf::open(&folder.join("media"), ShelfBounds { bytes, medium_bytes: bytes }).unwrap();
+        Librarian::new(shelf, Store::open(&folder.join("state"), StateLimits::default()).unwrap().store)
+    }
+
+    fn picture(byte: u8) -> MediumDraft {
+        MediumDraft::Picture(STANDARD.encode([byte; 30]))
+    }
+
+    #[test]
+    fn media_of_a_command_that_is_not_written_down_yet_make_no_room_for_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut librarian = librarian(folder.path(), 70);
+        let first = librarian.take(vec![picture(1)]).unwrap();
+        librarian.take(vec![picture(2)]).unwrap();
+        let full = librarian.take(vec![picture(3)]);
+        assert!(matches!(full, Err(TakeMediaError::Shelve(ShelveError::Full { .. }))), "{full:?}");
+        let held = librarian.take(first.into_iter().map(MediumDraft::Named).collect());
+        assert!(held.is_ok(), "{held:?}");
+        librarian.held.clear();
+        assert!(librarian.take(vec![picture(3)]).is_ok(), "once nobody needs them they go");
+    }
+
+    #[test]
+    fn a_medium_that_was_handed_over_waits_for_its_command() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut librarian = librarian(folder.path(), 40);
+        librarian.begin(0).unwrap();
+        librarian.piece(0, 1, &STANDARD.encode([1; 30])).unwrap();
+        librarian.finish(0, 1).unwrap();
+        assert!(matches!(librarian.take(vec![picture(2)]), Err(TakeMediaError::Shelve(ShelveError::Full { .. }))));
+    }
 }

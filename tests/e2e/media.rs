@@ -48,6 +48,12 @@ async fn a_picture_is_kept_by_name_and_a_model_without_eyes_says_so() -> anyhow:
     Ok(())
 }
 
+/// Tokens of a turn's prompts, known and new.
+fn read(result: &Value) -> anyhow::Result<u64> {
+    let count = |name: &str| result["timings"][name].as_u64().with_context(|| format!("{name} in {result}"));
+    Ok(count("prefill_tokens")? + count("cached_tokens")?)
+}
+
 /// The shipped model has no eyes, but it can read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_document_is_handed_over_and_read() -> anyhow::Result<()> {
@@ -59,10 +65,10 @@ async fn a_document_is_handed_over_and_read() -> anyhow::Result<()> {
     };
     let asked = ask(&manual.to_string_lossy())?;
     let result: Value = serde_json::from_slice(&asked.stdout).with_context(|| format!("{asked:?}"))?;
-    let tokens = result["timings"]["prompt_tokens"].as_u64().context("the prompt was read")?;
+    let tokens = read(&result)?;
     let plain = tokio::task::block_in_place(|| world.hob.cli(&["ask", "--no", "--json", "what bulb?"]))?;
     let plain: Value = serde_json::from_slice(&plain.stdout).with_context(|| format!("{plain:?}"))?;
-    let without = plain["timings"]["prompt_tokens"].as_u64().context("the prompt was read")?;
+    let without = read(&plain)?;
     ensure!(tokens > without + 50, "{tokens} tokens with the document and {without} without");
     ensure!(kept(&world)?.contains(&std::fs::read(&manual)?));
 
@@ -71,5 +77,20 @@ async fn a_document_is_handed_over_and_read() -> anyhow::Result<()> {
     let refused = ask(&blob.to_string_lossy())?;
     let error = String::from_utf8_lossy(&refused.stderr);
     ensure!(!refused.status.success() && error.contains("no UTF-8 text") && error.contains("pdftotext"), "{error}");
+    Ok(())
+}
+
+/// The second comes while the first one's picture is put on the disk, and the first is refused then.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_again_while_media_come_in_is_answered_too() -> anyhow::Result<()> {
+    let world = World::with_hob(&House::example()?, Places::pocket()?).await?;
+    let media = json!([{"kind": "image", "data": "MTIz".repeat(2_000)}, {"kind": "image", "id": "0".repeat(64)}]);
+    let request = Request::json("twice", json!({"id": "twice", "text": "what is this?", "media": media}));
+    let (one, other) = (request.clone().answered_to_me(), request.answered_to_me());
+    let (one, other) = (world.client.send(&one).await?, world.client.send(&other).await?);
+    for sent in [one, other] {
+        let (_, result) = world.client.result(&sent).await?;
+        ensure!(result.error.as_ref().is_some_and(|error| error.code == "gone"), "{result:?}");
+    }
     Ok(())
 }

@@ -45,13 +45,12 @@ pub enum ShelveError {
         limit: u64,
     },
     /// The disk.
-    #[error("the shelf {folder} cannot be used")]
+    #[error("the shelf {} cannot be used: {reason}", folder.display())]
     Disk {
         /// Where it is.
         folder: PathBuf,
         /// What the system says.
-        #[source]
-        source: io::Error,
+        reason: io::Error,
     },
 }
 
@@ -131,10 +130,10 @@ impl Shelf {
         }
         let id = MediumId(upload.sum.clone().finalize().into());
         let path = self.folder.join(id.to_string());
-        if self.touch(id) {
-            return Ok(id);
+        // What lies there under the name may have been spoilt since: the new file takes its place.
+        if !self.touch(id) {
+            self.make_room(upload.bytes, needed)?;
         }
-        self.make_room(upload.bytes, needed)?;
         let durable = || {
             upload.file.sync_all()?;
             std::fs::rename(&upload.path, &path)?;
@@ -191,7 +190,7 @@ impl Shelf {
     }
 
     fn disk(&self, source: io::Error) -> ShelveError {
-        ShelveError::Disk { folder: self.folder.clone(), source }
+        ShelveError::Disk { folder: self.folder.clone(), reason: source }
     }
 }
 
@@ -233,6 +232,27 @@ mod tests {
         assert_eq!(shelf.finish(upload, &HashSet::new()).unwrap(), whole);
         assert_eq!(names(folder.path()), [whole.to_string()]);
         assert_eq!(std::fs::read(folder.path().join(whole.to_string())).unwrap(), b"a picture");
+    }
+
+    #[test]
+    fn a_file_that_was_spoilt_is_replaced_when_it_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::open(folder.path(), ShelfBounds { bytes: 10, medium_bytes: 10 }).unwrap();
+        let id = shelf.put(b"a picture", &HashSet::new()).unwrap();
+        let path = folder.path().join(id.to_string());
+        std::fs::write(&path, "a pict").unwrap();
+        assert_eq!(shelf.put(b"a picture", &HashSet::from([id])).unwrap(), id);
+        assert_eq!(std::fs::read(path).unwrap(), b"a picture");
+        assert_eq!(names(folder.path()).len(), 1);
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_written_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut shelf = Shelf::open(folder.path(), BOUNDS).unwrap();
+        std::fs::remove_dir(folder.path()).unwrap();
+        let error = shelf.put(b"a picture", &HashSet::new()).unwrap_err().to_string();
+        assert!(error.ends_with("cannot be used: No such file or directory (os error 2)"), "{error}");
     }
 
     #[test]
