@@ -7,7 +7,7 @@ use crate::grammar::{CompileFailure, Constraint, Grammars, Thought, resolve};
 use crate::memo::{Entry, Key, KeyWriter, Memo};
 use crate::rendered::Rendered;
 use crate::sampler::Sampling;
-use crate::soft::Library;
+use crate::soft::{Library, Look, ShowMediumError};
 use crate::words::Words;
 use hob_events::{
     Allowed, Confidence, GenerateFailure, GenerateOrder, Generated, Message, ModelTimings, Offer, Prompt, StopReason,
@@ -43,10 +43,11 @@ pub struct Recalled {
 }
 
 impl Front {
-    pub(crate) fn render(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
+    /// `look` bounds how long media are looked at; `limit_ms` is how long all may take.
+    fn render(&self, prompt: &Prompt, look: &mut Look<'_>, limit_ms: u64) -> Result<Vec<u32>, GenerateFailure> {
         let media = prompt.messages.iter().flat_map(Message::media);
-        let shown: Result<Vec<_>, _> = media.map(|medium| self.library.show(medium)).collect();
-        let shown = shown.map_err(|error| GenerateFailure::Medium { message: told(&error) })?;
+        let shown: Result<Vec<_>, _> = media.map(|medium| self.library.show(medium, look)).collect();
+        let shown = shown.map_err(|error| unshown(&error, limit_ms))?;
         self.format.render(prompt, &shown).map_err(|error| match error {
             RenderFailure::NoMedia => GenerateFailure::Medium { message: error.to_string() },
             RenderFailure::Template { .. } | RenderFailure::Missing(_) => failed(&error),
@@ -54,12 +55,13 @@ impl Front {
     }
 
     /// The ids of an order's prompt.
-    pub(crate) fn prompt_ids(&self, order: &GenerateOrder) -> Result<Arc<[u32]>, GenerateFailure> {
+    pub(crate) fn prompt_ids(&self, order: &GenerateOrder, mut look: Look<'_>) -> Result<Arc<[u32]>, GenerateFailure> {
+        let mut render = |prompt: &Prompt| self.render(prompt, &mut look, order.deadline_ms);
         // A conversation is longer each time, and the ids of media are not for ever.
         if order.conversation.is_some() || has_media(&order.prompt) {
-            return self.render(&order.prompt).map(Arc::from);
+            return render(&order.prompt).map(Arc::from);
         }
-        self.rendered.ids(&order.prompt, |prompt| self.render(prompt))
+        self.rendered.ids(&order.prompt, render)
     }
 
     /// A fresh constraint for an order.
@@ -83,7 +85,7 @@ impl Front {
     pub(crate) fn shared_beginning(&self, prompt: &Prompt) -> Result<Vec<u32>, GenerateFailure> {
         let asked = |text: &str| {
             let messages = vec![Message::words(text)];
-            self.render(&Prompt { messages, ..prompt.clone() })
+            self.render(&Prompt { messages, ..prompt.clone() }, &mut Look::at_leisure(), 0)
         };
         let (mut one, other) = (asked("on")?, asked("?")?);
         let common = one.iter().zip(&other).take_while(|(one, other)| one == other).count();
@@ -102,7 +104,7 @@ impl Front {
         if !self.may_recall(order) {
             return None;
         }
-        let prompt = self.prompt_ids(order).ok()?;
+        let prompt = self.prompt_ids(order, Look::at_leisure()).ok()?;
         self.recall(order, &self.key(order, &prompt)?)
     }
 
@@ -144,6 +146,17 @@ impl Front {
             memo.remember(key, &Entry { stop, tokens: written.to_vec(), sureness: sureness.to_vec() });
         }
     }
+}
+
+/// What it is for the one who ordered the generation that a medium is not shown.
+fn unshown(error: &ShowMediumError, limit_ms: u64) -> GenerateFailure {
+    if let ShowMediumError::Ended(why) = error {
+        return why.told(limit_ms);
+    }
+    if let ShowMediumError::TooMuch { rows, context } = *error {
+        return GenerateFailure::TooLong { tokens: rows, context };
+    }
+    GenerateFailure::Medium { message: told(error) }
 }
 
 fn has_media(prompt: &Prompt) -> bool {

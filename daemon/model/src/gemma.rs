@@ -19,7 +19,7 @@ use crate::prefix::{PrefixSettings, Prefixes};
 use crate::prepared::{Origin, PrepareError, PrepareSettings, Prepared};
 use crate::rendered::Rendered;
 use crate::sampler::{Sampler, Sampling};
-use crate::soft::{Library, MediaSettings};
+use crate::soft::{Library, Look, MediaSettings};
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Message, Prompt, TurnId};
 use hob_onnx::{Lookup, Runtime, SessionSettings, find_packed, usable_memory};
 use std::path::PathBuf;
@@ -339,11 +339,11 @@ impl Gemma {
     }
 
     /// The answer from the memo, the parked generation of the order's turn, or a new one.
-    fn begin(&mut self, order: &GenerateOrder) -> Result<Beginning, GenerateFailure> {
+    fn begin(&mut self, order: &GenerateOrder, interrupt: &Interrupt) -> Result<Beginning, GenerateFailure> {
         if let Some(place) = self.parked.iter().position(|begun| begun.generation.turn == order.turn) {
             return Ok(Beginning::Begun(Box::new(self.parked.swap_remove(place))));
         }
-        let prompt = self.front.prompt_ids(order)?;
+        let prompt = self.front.prompt_ids(order, Look::of(interrupt, self.decoder.context()))?;
         let key = self.front.key(order, &prompt);
         if let Some(recalled) = key.and_then(|key| self.front.recall(order, &key)) {
             return Ok(Beginning::Known(recalled));
@@ -387,7 +387,7 @@ impl LanguageModel for Gemma {
         watch: &mut dyn FnMut(Glimpse<'_>),
         interrupt: &Interrupt,
     ) -> Result<Progress, GenerateFailure> {
-        let Begun { mut generation, key } = match self.begin(order)? {
+        let Begun { mut generation, key } = match self.begin(order, interrupt)? {
             Beginning::Begun(begun) => *begun,
             Beginning::Known(Recalled { generated, words }) => {
                 if !words.is_empty() {

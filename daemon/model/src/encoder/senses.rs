@@ -3,7 +3,7 @@
 use super::{EncodeError, Encoders, Hearing};
 use crate::folder::ModelFolder;
 use crate::front::told;
-use crate::soft::{Absent, Library, MediaSettings, Rows, Shown};
+use crate::soft::{Absent, Library, Look, MediaSettings, Rows, Shown};
 use hob_events::{GenerateFailure, Medium, MediumId};
 use hob_onnx::{Runtime, SessionSettings, Stop};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -44,7 +44,9 @@ impl Senses {
     /// # Errors
     /// [`GenerateFailure::Medium`], saying what is wrong with it or missing.
     pub fn show(&self, medium: &Medium) -> Result<Shown, GenerateFailure> {
-        self.library.show(medium).map_err(|error| GenerateFailure::Medium { message: told(&error) })
+        self.library
+            .show(medium, &mut Look::at_leisure())
+            .map_err(|error| GenerateFailure::Medium { message: told(&error) })
     }
 
     /// The numbers of rows, one after another, each as wide as the decoder's input. They are encoded now unless they were

@@ -11,7 +11,8 @@ pub const MOST_PIXELS: u64 = 50_000_000;
 /// Pixels on a side. A strip of one pixel by millions would first be made as wide as a patch, and larger than any memory.
 pub const MOST_SIDE: u32 = 65_535;
 
-/// Bytes that a decoder may set aside beside the picture itself.
+/// Bytes that a decoder may set aside beside the picture itself. A progressive JPEG is kept as coefficients of 16 bits until its
+/// last scan: 44 megapixels as cameras and phones write them (4:2:0), 22 with all colours in full (4:4:4).
 const DECODER_BYTES: u64 = 128 << 20;
 
 /// An upright picture of 8-bit RGB. It has at least one pixel, and at most [`MOST_PIXELS`] and
@@ -121,6 +122,21 @@ pub enum ReadImageError {
         /// Its name, for people.
         format: &'static str,
     },
+    /// A progressive JPEG that takes more memory than its pixels. Nothing was decoded.
+    #[error(
+        "a progressive JPEG of {width} x {height} pixels takes {} MB to decode (hob takes {} MB): save it as a baseline JPEG, \
+         or scale it down",
+        bytes >> 20,
+        DECODER_BYTES >> 20
+    )]
+    Progressive {
+        /// In pixels.
+        width: u16,
+        /// In pixels.
+        height: u16,
+        /// Of its coefficients.
+        bytes: u64,
+    },
     /// More pixels than [`MOST_PIXELS`], more than [`MOST_SIDE`] on a side, or so many with more than 8 bits a colour. Nothing
     /// was decoded.
     #[error(
@@ -146,8 +162,14 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, ReadImageError> {
         return Err(ReadImageError::Empty);
     }
     let (format, name) = format_of(bytes).ok_or(ReadImageError::Format)?;
-    if format == ImageFormat::Jpeg && !jpeg_ends(bytes) {
-        return Err(ReadImageError::CutOff { format: name });
+    if format == ImageFormat::Jpeg {
+        let walked = walk_jpeg(bytes).ok_or(ReadImageError::CutOff { format: name })?;
+        // The decoder asks nobody for these.
+        if let Some(Progressive { width, height, bytes }) = walked.filter(|frame| frame.bytes > DECODER_BYTES)
+            && fits(width.into(), height.into())
+        {
+            return Err(ReadImageError::Progressive { width, height, bytes });
+        }
     }
     let failed = |error: ImageError| failed(name, &error);
     let mut decoder = ImageReader::with_format(Cursor::new(bytes), format).into_decoder().map_err(failed)?;
@@ -188,31 +210,60 @@ fn failed(format: &'static str, error: &ImageError) -> ReadImageError {
     ReadImageError::Damaged { format, reason: error.to_string() }
 }
 
-/// Whether a JPEG has its end. The decoder paints what is missing grey, which a model would describe as fog.
+/// What a progressive JPEG takes until its last scan is read.
+struct Progressive {
+    width: u16,
+    height: u16,
+    /// Of all coefficients.
+    bytes: u64,
+}
+
+/// Goes through a JPEG to its end; nothing when it has none. The decoder paints what is missing grey, which a model would
+/// describe as fog. Tells the largest progressive frame that it holds.
 ///
 /// Walks from segment to segment, since a preview within has an end of its own.
-fn jpeg_ends(bytes: &[u8]) -> bool {
+fn walk_jpeg(bytes: &[u8]) -> Option<Option<Progressive>> {
     const END: u8 = 0xD9;
+    let mut largest: Option<Progressive> = None;
     let mut rest = bytes.get(2..).unwrap_or_default();
     loop {
         // In a scan 0xFF is followed by 0, or by the number of a restart; between segments it may be repeated.
         let marker =
             rest.windows(2).position(|pair| matches!(pair, [0xFF, code] if !matches!(code, 0 | 0xFF | 0xD0..=0xD7)));
-        let Some((code, after)) = marker.and_then(|at| rest.get(at + 1..)).and_then(<[u8]>::split_first) else {
-            return false;
-        };
+        let (code, after) = marker.and_then(|at| rest.get(at + 1..)).and_then(<[u8]>::split_first)?;
         if *code == END {
-            return true;
+            return Some(largest);
         }
+        let frame = is_progressive(*code).then(|| progressive(after)).flatten();
+        largest = largest.into_iter().chain(frame).max_by_key(|frame| frame.bytes);
         let length = match (*code, after) {
             // Has no length, and stands for nothing.
             (0x01 | 0xD8, _) => 0,
             (_, [high, low, ..]) => usize::from(u16::from_be_bytes([*high, *low])),
-            _ => return false,
+            _ => return None,
         };
-        let Some(next) = after.get(length..) else { return false };
-        rest = next;
+        rest = after.get(length..)?;
     }
+}
+
+/// Whether a marker begins the header of a progressive frame: of Huffman or of arithmetic codes, on its own or not.
+fn is_progressive(code: u8) -> bool {
+    matches!(code, 0xC2 | 0xC6 | 0xCA | 0xCE)
+}
+
+/// Reads the header of a frame, from its length on: a coefficient of 16 bits for each sample of each of its colours.
+fn progressive(header: &[u8]) -> Option<Progressive> {
+    // Length and bits, sides, how many colours; of each its number, its samples across and down in one byte, its table.
+    let [_, _, _, h1, h0, w1, w0, colours, rest @ ..] = header else { return None };
+    let (width, height) = (u16::from_be_bytes([*w1, *w0]), u16::from_be_bytes([*h1, *h0]));
+    let samples = rest.chunks_exact(3).take(usize::from(*colours)).filter_map(|colour| colour.get(1));
+    let samples: Vec<(u64, u64)> = samples.map(|both| (u64::from(both >> 4), u64::from(both & 15))).collect();
+    let across = samples.iter().map(|(across, _)| *across).max()?.max(1);
+    let down = samples.iter().map(|(_, down)| *down).max()?.max(1);
+    // In whole blocks of 8 by 8, as many as the colour with the most samples has in a step.
+    let steps = u64::from(width).div_ceil(8 * across) * u64::from(height).div_ceil(8 * down);
+    let blocks: u64 = samples.iter().map(|(across, down)| across * down).sum();
+    Some(Progressive { width, height, bytes: steps * blocks * 64 * 2 })
 }
 
 #[cfg(test)]

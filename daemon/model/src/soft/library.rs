@@ -1,7 +1,9 @@
 //! The media that one model has been shown: where each lies, how many rows it has, and which ids they are.
 
+use super::look::Look;
 use super::{FIRST_SOFT, Rows, Sense, Shown, Sight};
 use crate::folder::{AUDIO, ModelFolder, VISION};
+use crate::interrupt::Interruption;
 use crate::media::document::{self, ReadDocumentError};
 use crate::media::image::{self, CutPictureError, ImageBudget, Patches, ReadImageError};
 use crate::media::mel::{self, Frames};
@@ -82,6 +84,10 @@ pub(crate) enum ShowMediumError {
     Document { id: MediumId, reason: ReadDocumentError },
     #[error("the sound {id} is too short to be heard: it needs 10 ms at least")]
     TooShort { id: MediumId },
+    #[error("the generation was ended")]
+    Ended(Interruption),
+    #[error("what is seen and heard has {rows} rows, and the context holds {context}")]
+    TooMuch { rows: usize, context: usize },
     #[error("hob has been shown more than it has numbers for: start it again")]
     UsedUp,
 }
@@ -177,9 +183,15 @@ impl Library {
     }
 
     /// The ids of a medium's rows. What was never seen is read, checked and prepared.
-    pub(crate) fn show(&self, medium: &Medium) -> Result<Shown, ShowMediumError> {
+    pub(crate) fn show(&self, medium: &Medium, look: &mut Look<'_>) -> Result<Shown, ShowMediumError> {
         let settings = self.settings.as_ref().ok_or(ShowMediumError::NoShelf)?;
-        let rows = |id: MediumId, sense: Sense| self.rows(Sight { medium: id, sense });
+        look.go_on()?;
+        let mut rows = |id: MediumId, sense: Sense| -> Result<Rows, ShowMediumError> {
+            look.go_on()?;
+            let rows = self.rows(Sight { medium: id, sense })?;
+            look.saw(&rows)?;
+            Ok(rows)
+        };
         Ok(match medium {
             Medium::Image { id } => Shown::Picture(rows(*id, Sense::Picture(settings.image_tokens))?),
             Medium::Audio { id } => Shown::Sound(rows(*id, Sense::Sound)?),

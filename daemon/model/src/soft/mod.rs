@@ -6,10 +6,12 @@
 //! word about pictures; and whoever writes ids down for another process, or for ever, looks with [`is_soft`] where to stop.
 
 mod library;
+mod look;
 mod sight;
 
 pub use library::MediaSettings;
 pub(crate) use library::{Absent, Library, Place, Prepared, ShowMediumError};
+pub(crate) use look::Look;
 pub use sight::{Rows, Shown};
 pub(crate) use sight::{Sense, Sight};
 

@@ -71,6 +71,28 @@ fn a_picture_of_100_megapixels_is_refused_before_it_is_decoded() {
     }
 }
 
+/// The header of a progressive frame, put in front of a whole picture.
+fn progressive_jpeg_of(width: u16, height: u16, samples: [u8; 3]) -> Vec<u8> {
+    let [w1, w0] = width.to_be_bytes();
+    let [h1, h0] = height.to_be_bytes();
+    let [luma, blue, red] = samples;
+    let header = [0xFF, 0xC2, 0, 17, 8, h1, h0, w1, w0, 3, 1, luma, 0, 2, blue, 1, 3, red, 1];
+    [&JPEG[..2], &header, &JPEG[2..]].concat()
+}
+
+#[test]
+fn a_progressive_jpeg_that_takes_too_much_memory_is_refused_before_it_is_decoded() {
+    insta::assert_snapshot!(said_about(&progressive_jpeg_of(7_000, 7_000, [0x11, 0x11, 0x11])), @"a progressive JPEG of 7000 x 7000 pixels takes 280 MB to decode (hob takes 128 MB): save it as a baseline JPEG, or scale it down");
+    let bytes =
+        |width, height, samples| walk_jpeg(&progressive_jpeg_of(width, height, samples)).unwrap().unwrap().bytes;
+    assert_eq!(bytes(16, 16, [0x22, 0x11, 0x11]), 16 * 16 * 3, "two bytes for each sample, of colours a quarter");
+    assert_eq!(bytes(17, 1, [0x11, 0x11, 0x11]), 24 * 8 * 6, "in whole blocks");
+    // Photos of 12 megapixels as phones write them, and as editors do.
+    assert!(bytes(4_032, 3_024, [0x22, 0x11, 0x11]) < DECODER_BYTES);
+    assert!(bytes(4_032, 3_024, [0x11, 0x11, 0x11]) < DECODER_BYTES);
+    assert!(walk_jpeg(JPEG).unwrap().is_none(), "a baseline JPEG is decoded step by step");
+}
+
 #[test]
 fn a_jpeg_is_refused_wherever_it_is_cut_off() {
     for whole in [TURNED_JPEG, JPEG] {

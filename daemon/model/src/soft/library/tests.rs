@@ -1,4 +1,5 @@
 use super::*;
+use crate::interrupt::Interrupt;
 use crate::soft::is_soft;
 use hob_events::Frame;
 use tempfile::TempDir;
@@ -25,7 +26,7 @@ fn put_fixture(folder: &TempDir, name: &str) -> MediumId {
 }
 
 fn picture(library: &Library, id: MediumId) -> Vec<u32> {
-    match library.show(&Medium::Image { id }).unwrap() {
+    match library.show(&Medium::Image { id }, &mut Look::at_leisure()).unwrap() {
         Shown::Picture(rows) => rows.ids().collect(),
         other @ (Shown::Sound(_) | Shown::Film(_) | Shown::Document(_)) => unreachable!("{other:?}"),
     }
@@ -53,7 +54,11 @@ fn a_picture_of_a_film_is_seen_otherwise_than_the_picture_alone() {
     let id = put_fixture(&folder, "large.png");
     let alone = picture(&library, id);
     let frames = [0, 61_500].map(|at_ms| Frame { at_ms, id });
-    let Shown::Film(frames) = library.show(&Medium::Video { frames: frames.to_vec() }).unwrap() else { unreachable!() };
+    let Shown::Film(frames) =
+        library.show(&Medium::Video { frames: frames.to_vec() }, &mut Look::at_leisure()).unwrap()
+    else {
+        unreachable!()
+    };
     let seen: Vec<(&str, usize)> = frames.iter().map(|(at, rows)| (at.as_str(), rows.ids().count())).collect();
     assert_eq!(seen, [("00:00", 63), ("01:01", 63)]);
     assert_eq!(frames[0].1, frames[1].1, "the same picture twice is one picture");
@@ -65,7 +70,9 @@ fn a_sound_has_a_row_for_every_forty_milliseconds() {
     let folder = tempfile::tempdir().unwrap();
     let library = library(&folder, ImageBudget::Tokens70);
     let id = put_fixture(&folder, "second.wav");
-    let Shown::Sound(rows) = library.show(&Medium::Audio { id }).unwrap() else { unreachable!() };
+    let Shown::Sound(rows) = library.show(&Medium::Audio { id }, &mut Look::at_leisure()).unwrap() else {
+        unreachable!()
+    };
     assert_eq!(rows.ids().count(), 25);
 }
 
@@ -75,16 +82,25 @@ fn a_document_is_words_even_for_a_model_without_eyes() {
     let absent = Absent { vision: Some("vision".into()), audio: Some("audio".into()) };
     let library = Library::new(Some(settings(&folder, ImageBudget::Tokens70)), absent);
     let id = put(&folder, b"Bleed it\r\nonce a year.\n");
-    assert_eq!(library.show(&Medium::Document { id }).unwrap(), Shown::Document("Bleed it\nonce a year.".into()));
+    assert_eq!(
+        library.show(&Medium::Document { id }, &mut Look::at_leisure()).unwrap(),
+        Shown::Document("Bleed it\nonce a year.".into())
+    );
     let blob = Medium::Document { id: put(&folder, b"\xFF\xFE") };
-    assert!(library.show(&blob).unwrap_err().to_string().contains("it is no UTF-8 text (byte 0 is wrong)"));
+    assert!(
+        library
+            .show(&blob, &mut Look::at_leisure())
+            .unwrap_err()
+            .to_string()
+            .contains("it is no UTF-8 text (byte 0 is wrong)")
+    );
 }
 
 #[test]
 fn what_cannot_be_shown_says_why() {
     let folder = tempfile::tempdir().unwrap();
     let library = library(&folder, ImageBudget::Tokens70);
-    let said = |medium: &Medium| crate::front::told(&library.show(medium).unwrap_err());
+    let said = |medium: &Medium| crate::front::told(&library.show(medium, &mut Look::at_leisure()).unwrap_err());
     let nowhere = MediumId([1; 32]);
     assert!(said(&Medium::Image { id: nowhere }).ends_with("is not there any more: hand it over again"));
     let text = put(&folder, b"no picture");
@@ -94,9 +110,9 @@ fn what_cannot_be_shown_says_why() {
 
     let absent = Absent { vision: Some("m/onnx/vision_encoder_q4.onnx".into()), audio: None };
     let blind = Library::new(Some(settings(&folder, ImageBudget::Tokens70)), absent);
-    let said = blind.show(&Medium::Image { id: nowhere }).unwrap_err().to_string();
+    let said = blind.show(&Medium::Image { id: nowhere }, &mut Look::at_leisure()).unwrap_err().to_string();
     insta::assert_snapshot!(said, @"this model takes in no pictures: it has no m/onnx/vision_encoder_q4.onnx, fetch it with its encoders");
-    let none = Library::none().show(&Medium::Image { id: nowhere }).unwrap_err().to_string();
+    let none = Library::none().show(&Medium::Image { id: nowhere }, &mut Look::at_leisure()).unwrap_err().to_string();
     insta::assert_snapshot!(none, @"this hob keeps no media: set `[media] folder`");
 }
 
@@ -127,5 +143,34 @@ fn numbers_that_are_used_up_are_an_error() {
     let library = library(&folder, ImageBudget::Tokens70);
     library.lock().given = u32::MAX - FIRST_SOFT - 5;
     let id = put_fixture(&folder, "odd.png");
-    assert!(matches!(library.show(&Medium::Image { id }), Err(ShowMediumError::UsedUp)));
+    assert!(matches!(library.show(&Medium::Image { id }, &mut Look::at_leisure()), Err(ShowMediumError::UsedUp)));
+}
+
+#[test]
+fn no_picture_is_looked_at_once_nobody_waits_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = library(&folder, ImageBudget::Tokens70);
+    let id = put_fixture(&folder, "odd.png");
+    let interrupt = Interrupt::default();
+    let mut look = Look::of(&interrupt, 1000);
+    assert!(library.show(&Medium::Image { id }, &mut look).is_ok());
+    interrupt.cancel();
+    // A film that is not even there.
+    let frames = [0, 1000].map(|at_ms| Frame { at_ms, id: MediumId([1; 32]) }).to_vec();
+    let ended = library.show(&Medium::Video { frames }, &mut look);
+    assert!(matches!(ended, Err(ShowMediumError::Ended(Interruption::Cancelled))), "{ended:?}");
+}
+
+#[test]
+fn what_cannot_fit_is_not_looked_at_to_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let library = library(&folder, ImageBudget::Tokens70);
+    let id = put_fixture(&folder, "large.png");
+    let interrupt = Interrupt::default();
+    let mut look = Look::of(&interrupt, 130);
+    // The fourth is not even there.
+    let ids = [id, id, id, MediumId([1; 32])];
+    let frames = ids.map(|id| Frame { at_ms: 0, id }).to_vec();
+    let shown = library.show(&Medium::Video { frames }, &mut look);
+    assert!(matches!(shown, Err(ShowMediumError::TooMuch { rows: 189, context: 130 })), "{shown:?}");
 }
