@@ -6,13 +6,15 @@
 //! anything; it may open nothing over a network; and its time, memory and output are bounded.
 
 use anyhow::{Context, bail};
+use hob_model::media::sound::Sound;
 use hob_model::media::video;
 use rustix::process::{Pid, Resource, Rlimit};
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::{BufReader, ErrorKind, Read};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// The longest a conversion may take.
@@ -21,8 +23,14 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Address space that it may take.
 const MEMORY: u64 = 2 << 30;
 
-/// Most bytes that it may give.
+/// Most bytes that it may give, where all are kept.
 const OUTPUT: u64 = 256 << 20;
+
+/// Most bytes of a picture of a film: twice what 768 by 768 pixels have.
+const PICTURE: usize = 4 << 20;
+
+/// Pictures of a film that are held while more come: at least as many as the model sees are left when every second one goes.
+const HELD: usize = 64;
 
 /// Most bytes of its complaints that are read.
 const COMPLAINT: u64 = 4096;
@@ -62,30 +70,29 @@ pub(super) struct Ffmpeg<'a> {
 impl Ffmpeg<'_> {
     /// The first picture of a file, as PNG.
     pub(super) fn picture(self, path: &Path) -> anyhow::Result<Vec<u8>> {
-        self.run(path, &["-frames:v", "1", "-an", "-c:v", "png", "-f", "image2pipe"])
+        self.run(path, &["-frames:v", "1", "-an", "-c:v", "png", "-f", "image2pipe"], whole)
     }
 
     /// The sound of a file, as WAV of one channel: what the model hears of it, and a second more so that it can tell.
     pub(super) fn sound(self, path: &Path) -> anyhow::Result<Vec<u8>> {
-        let samples =
-            self.run(path, &["-vn", "-t", "31", "-ac", "1", "-ar", "16000", "-c:a", "pcm_s16le", "-f", "s16le"])?;
-        Ok(wav(&samples))
+        let arguments = ["-vn", "-t", "31", "-ac", "1", "-ar", "16000", "-c:a", "pcm_s16le", "-f", "s16le"];
+        Ok(wav(&self.run(path, &arguments, whole)?))
     }
 
     /// The pictures of a film that the model sees, as PNG, each with its moment.
     pub(super) fn film(self, path: &Path) -> anyhow::Result<Vec<(Duration, Vec<u8>)>> {
         // A picture a second, no larger than is looked at.
-        let filter = "fps=1,scale=w='min(768,iw)':h='min(768,ih)':force_original_aspect_ratio=decrease";
+        let filter = "fps=1,scale=w='min(768,iw)':h='min(768,ih)':force_original_aspect_ratio=decrease,format=rgb24";
         let arguments = ["-an", "-t", FILM_SECONDS, "-vf", filter, "-c:v", "png", "-f", "image2pipe"];
-        let pictures = pictures(&self.run(path, &arguments)?);
-        let count = u64::try_from(pictures.len())?;
-        let chosen = video::chosen(count, 1.0).with_context(|| format!("{} has no pictures", path.display()))?;
-        let mut pictures: Vec<Option<Vec<u8>>> = pictures.into_iter().map(Some).collect();
-        let mut take = |frame: u64| pictures.get_mut(usize::try_from(frame).ok()?)?.take();
-        Ok(chosen.into_iter().filter_map(|moment| Some((moment.at, take(moment.frame)?))).collect())
+        self.run(path, &arguments, Pictures::pick)?.chosen()
     }
 
-    fn run(self, path: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+    fn run<T: Send + 'static>(
+        self,
+        path: &Path,
+        arguments: &[&str],
+        read: impl FnOnce(ChildStdout) -> anyhow::Result<Option<T>> + Send + 'static,
+    ) -> anyhow::Result<T> {
         let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
         let mut command = Command::new(self.program);
         command.args(BEFORE).args(arguments).arg("pipe:1");
@@ -93,7 +100,7 @@ impl Ffmpeg<'_> {
         let started = command.stdin(file).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
         let child = started.map_err(|error| self.absent(path, error))?;
         bound(&child);
-        finish(child).with_context(|| format!("ffmpeg cannot read {}", path.display()))
+        finish(child, read).with_context(|| format!("ffmpeg cannot read {}", path.display()))
     }
 
     /// Why the program did not start.
@@ -120,60 +127,135 @@ fn bound(child: &Child) {
     }
 }
 
-/// Reads what a child gives until its end. One that gives too much, or takes too long, is ended.
-fn finish(mut child: Child) -> anyhow::Result<Vec<u8>> {
+/// Has what a child gives read until its end. One that gives too much, or takes too long, is ended. `read` says nothing when
+/// there was nothing of what it looks for.
+fn finish<T: Send + 'static>(
+    mut child: Child,
+    read: impl FnOnce(ChildStdout) -> anyhow::Result<Option<T>> + Send + 'static,
+) -> anyhow::Result<T> {
     let (Some(output), Some(complaint)) = (child.stdout.take(), child.stderr.take()) else { bail!("no output") };
     let (told, hears) = channel();
-    let reader = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        let read = output.take(OUTPUT + 1).read_to_end(&mut bytes).map(|_| bytes);
-        told.send(read).ok();
-    });
+    let reader = std::thread::spawn(move || told.send(read(output)).ok());
     let complains = std::thread::spawn(move || {
         let mut text = Vec::new();
         complaint.take(COMPLAINT).read_to_end(&mut text).ok();
         String::from_utf8_lossy(&text).trim().to_owned()
     });
     let output = hears.recv_timeout(PATIENCE);
-    if !matches!(&output, Ok(Ok(bytes)) if u64::try_from(bytes.len()).is_ok_and(|bytes| bytes <= OUTPUT)) {
+    if !matches!(output, Ok(Ok(_))) {
         child.kill().ok();
     }
     let status = child.wait()?;
     reader.join().ok();
     let complaint = complains.join().unwrap_or_default();
-    match output {
-        Ok(Ok(bytes)) if u64::try_from(bytes.len())? > OUTPUT => bail!("it becomes more than {} MB", OUTPUT >> 20),
-        Ok(Ok(bytes)) if status.success() && !bytes.is_empty() => Ok(bytes),
-        Ok(Ok(_)) if complaint.is_empty() => bail!("it has nothing of the kind in it"),
-        Ok(Ok(_)) => bail!("{complaint}"),
-        Ok(Err(error)) => Err(error.into()),
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            bail!("it took longer than {} s", PATIENCE.as_secs())
+    let Ok(output) = output else { bail!("it took longer than {} s", PATIENCE.as_secs()) };
+    match (output?, status.signal()) {
+        (Some(found), None) if status.success() => Ok(found),
+        (_, Some(signal)) => bail!(
+            "it was ended by signal {signal}: it may take {} s of the processor and {} GB of memory, and no more; {}",
+            PATIENCE.as_secs(),
+            MEMORY >> 30,
+            if complaint.is_empty() { "make the file shorter or smaller" } else { &complaint }
+        ),
+        (_, None) if complaint.is_empty() => bail!("it has nothing of the kind in it"),
+        (_, None) => bail!("{complaint}"),
+    }
+}
+
+/// All bytes of a stream, within bounds.
+fn whole(stream: impl Read) -> anyhow::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    stream.take(OUTPUT + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len())? > OUTPUT {
+        bail!("it becomes more than {} MB", OUTPUT >> 20);
+    }
+    Ok(Some(bytes).filter(|bytes| !bytes.is_empty()))
+}
+
+/// Pictures of a film, evenly apart from its beginning.
+struct Pictures {
+    kept: Vec<Vec<u8>>,
+    /// Seconds from one to the next.
+    apart: u32,
+}
+
+impl Pictures {
+    /// Picks from a stream of PNGs, one for each second. When more are held than [`HELD`], every second one goes: so it does
+    /// not matter how many are to come.
+    fn pick(stream: impl Read) -> anyhow::Result<Option<Self>> {
+        let mut stream = BufReader::new(stream);
+        let mut picked = Self { kept: Vec::new(), apart: 1 };
+        let mut second = 0_u32;
+        while let Some(picture) = next_picture(&mut stream)? {
+            if second.is_multiple_of(picked.apart) {
+                picked.kept.push(picture);
+            }
+            second += 1;
+            if picked.kept.len() > HELD {
+                let mut keep = false;
+                picked.kept.retain(|_| {
+                    keep = !keep;
+                    keep
+                });
+                picked.apart *= 2;
+            }
+        }
+        Ok(Some(picked).filter(|picked| !picked.kept.is_empty()))
+    }
+
+    /// Those that the model sees, each with its moment.
+    fn chosen(self) -> anyhow::Result<Vec<(Duration, Vec<u8>)>> {
+        let chosen = video::chosen(u64::try_from(self.kept.len())?, 1.0 / f64::from(self.apart))?;
+        let mut pictures: Vec<Option<Vec<u8>>> = self.kept.into_iter().map(Some).collect();
+        let mut take = |frame: u64| pictures.get_mut(usize::try_from(frame).ok()?)?.take();
+        Ok(chosen.into_iter().filter_map(|moment| Some((moment.at, take(moment.frame)?))).collect())
+    }
+}
+
+/// The next picture of a stream of PNGs; nothing at its end. What is torn there is left out.
+fn next_picture(stream: &mut impl Read) -> anyhow::Result<Option<Vec<u8>>> {
+    const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
+    let mut picture = Vec::new();
+    if !more(stream, &mut picture, SIGNATURE.len())? || picture != SIGNATURE {
+        return Ok(None);
+    }
+    loop {
+        let chunk = picture.len();
+        // Length, kind, content, checksum.
+        if !more(stream, &mut picture, 8)? {
+            return Ok(None);
+        }
+        let Some((length, kind)) = picture.get(chunk..).and_then(<[u8]>::split_first_chunk::<4>) else {
+            return Ok(None);
+        };
+        let (length, last) = (usize::try_from(u32::from_be_bytes(*length))?, kind == b"IEND");
+        if picture.len().saturating_add(length) > PICTURE {
+            bail!("a picture of it has more than {} MB", PICTURE >> 20);
+        }
+        if !more(stream, &mut picture, length + 4)? {
+            return Ok(None);
+        }
+        if last {
+            return Ok(Some(picture));
         }
     }
 }
 
-/// The pictures of a stream of PNGs. What is torn at the end is left out.
-fn pictures(stream: &[u8]) -> Vec<Vec<u8>> {
-    const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-    let mut pictures = Vec::new();
-    let mut rest = stream;
-    while let Some(mut chunks) = rest.strip_prefix(SIGNATURE) {
-        let end = loop {
-            // Length, kind, content, checksum.
-            let Some((length, after)) = chunks.split_first_chunk::<4>() else { return pictures };
-            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
-            let Some(next) = length.checked_add(8).and_then(|length| after.get(length..)) else { return pictures };
-            chunks = next;
-            if after.starts_with(b"IEND") {
-                break rest.len() - next.len();
-            }
-        };
-        let (picture, next) = rest.split_at(end);
-        pictures.push(picture.to_vec());
-        rest = next;
-    }
-    pictures
+/// Reads so many bytes more. Returns whether they were there.
+fn more(stream: &mut impl Read, bytes: &mut Vec<u8>, count: usize) -> std::io::Result<bool> {
+    let read = stream.take(u64::try_from(count).unwrap_or(u64::MAX)).read_to_end(bytes)?;
+    Ok(read == count)
+}
+
+/// A sound as a WAV file.
+pub(super) fn wav_of(sound: &Sound) -> Vec<u8> {
+    let samples: Vec<u8> = sound.samples().iter().flat_map(|sample| in_16_bits(*sample).to_le_bytes()).collect();
+    wav(&samples)
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "it is held within what 16 bits hold")]
+fn in_16_bits(sample: f32) -> i16 {
+    (sample * -f32::from(i16::MIN)).round().clamp(f32::from(i16::MIN), f32::from(i16::MAX)) as i16
 }
 
 /// Samples of 16 bits, 16,000 a second, one channel, with the header of a WAV file.
@@ -252,6 +334,8 @@ mod tests {
             said("echo 'moov atom not found' >&2; exit 1"),
             "ffmpeg cannot read photo.heic: moov atom not found"
         );
+        let killed = said("kill -9 $$");
+        assert!(killed.contains("it was ended by signal 9: it may take 120 s of the processor"), "{killed}");
         assert_eq!(said("exit 0"), "ffmpeg cannot read photo.heic: it has nothing of the kind in it");
         let nowhere = Ffmpeg { program: "/nowhere/ffmpeg" }.picture(&file).unwrap_err().to_string();
         assert!(nowhere.contains("photo.heic is of a format that hob reads only with ffmpeg"), "{nowhere}");
@@ -261,9 +345,38 @@ mod tests {
     fn torn_streams_of_pictures_lose_the_torn_one_only() {
         let picture = std::fs::read(media("odd.png")).unwrap();
         let stream = [&picture[..], &picture[..picture.len() - 3]].concat();
-        assert_eq!(pictures(&stream), std::slice::from_ref(&picture));
-        assert!(pictures(b"no picture").is_empty() && pictures(b"").is_empty());
+        assert_eq!(Pictures::pick(&stream[..]).unwrap().unwrap().kept, std::slice::from_ref(&picture));
+        assert!(Pictures::pick(&b"no picture"[..]).unwrap().is_none() && Pictures::pick(&b""[..]).unwrap().is_none());
         let endless = [&picture[..8], &[0xFF; 12]].concat();
-        assert!(pictures(&endless).is_empty());
+        assert_eq!(Pictures::pick(&endless[..]).err().unwrap().to_string(), "a picture of it has more than 4 MB");
+    }
+
+    #[test]
+    fn of_a_film_of_any_length_32_pictures_are_seen_and_few_are_held() {
+        // Pictures that end where they begin, and say which they are.
+        let picture = |number: u32| [b"\x89PNG\r\n\x1a\n\0\0\0\x04IEND", &number.to_be_bytes()[..], &[0; 4]].concat();
+        let seen = |seconds: u32| {
+            let stream: Vec<u8> = (0..seconds).flat_map(picture).collect();
+            let picked = Pictures::pick(&stream[..]).unwrap().unwrap();
+            assert!(picked.kept.len() <= HELD);
+            let chosen = picked.chosen().unwrap();
+            for (at, bytes) in &chosen {
+                assert_eq!(*bytes, picture(u32::try_from(at.as_secs()).unwrap()), "each has its own moment");
+            }
+            chosen.iter().map(|(at, _)| at.as_secs()).collect::<Vec<_>>()
+        };
+        assert_eq!(seen(5), [0, 1, 2, 3, 4]);
+        for seconds in [32, 64, 65, 129, 600] {
+            let moments = seen(seconds);
+            assert_eq!(moments.len(), 32, "{seconds} s");
+            let last = moments.last().unwrap();
+            assert!(last + u64::from(seconds) / 16 >= u64::from(seconds), "{seconds} s: to its end, {last}");
+        }
+    }
+
+    #[test]
+    fn a_sound_is_written_as_it_is_read() {
+        let sound = sound::decode_wav(&wav(&[0, 0, 255, 127, 1, 128, 57, 48])).unwrap();
+        assert_eq!(wav_of(&sound), wav(&[0, 0, 255, 127, 1, 128, 57, 48]));
     }
 }
