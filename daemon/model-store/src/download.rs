@@ -10,7 +10,7 @@
 //! | wants a token, or knows no such file | gives up at once and says what to do |
 
 use crate::client::{Answer, AskError, Begun, Client, Content, NetworkSettings, why_lost};
-use crate::disk::{DiskError, remove_file, room_for};
+use crate::disk::{DiskError, make_folder_of, remove_file, rename, room_for};
 use crate::fetch::Progress;
 use crate::manifest::FilePlan;
 use crate::names::{RelativePath, Sha256};
@@ -133,6 +133,8 @@ pub(crate) struct Around<'a> {
     pub(crate) network: &'a NetworkSettings,
     pub(crate) pause: &'a Pause,
     pub(crate) report: &'a (dyn Fn(Progress<'_>) + Sync),
+    /// Whether the revision is the same for ever, so that what came of it before is of it still.
+    pub(crate) lasting: bool,
 }
 
 /// How one try ended.
@@ -157,25 +159,44 @@ struct Download<'a> {
     pieces: u32,
     /// How often what was there had to be thrown away.
     losses: u32,
+    /// Whether all that is there came from a branch at another time, and the server has yet to say that it stands.
+    doubted: bool,
 }
 
 /// Fetches a file, or finds that it is there already.
 pub(crate) fn download(around: Around<'_>, address: &str, plan: &FilePlan) -> Result<RecordedFile, DownloadError> {
-    if let Some(there) = already_whole(around.staging, plan)? {
+    let told_by_itself = plan.sha256.is_some() || around.lasting;
+    if !told_by_itself {
+        doubt(around.staging, plan)?;
+    } else if let Some(there) = already_whole(around.staging, plan)? {
         (around.report)(Progress::Whole { path: &plan.path });
         return Ok(there);
     }
     let part = Part::open(around.staging.part(&plan.path))?;
     let pieces = u32::from(part.bytes() > 0);
     let etag = around.staging.etag(&plan.path);
-    let mut download = Download { around, address, plan, part, total: plan.bytes, etag, pieces, losses: 0 };
+    let (total, doubted) = (plan.bytes, !told_by_itself && pieces > 0);
+    let mut download = Download { around, address, plan, part, total, etag, pieces, losses: 0, doubted };
     let sha256 = download.until_whole()?;
     let Download { part, .. } = download;
     let file = RecordedFile { path: plan.path.clone(), bytes: part.bytes(), sha256, checksum: origin(plan) };
     part.finish(&around.staging.whole(&plan.path))?;
-    around.staging.remember_etag(&plan.path, None)?;
+    if told_by_itself {
+        around.staging.remember_etag(&plan.path, None)?;
+    }
     (around.report)(Progress::Whole { path: &plan.path });
     Ok(file)
+}
+
+/// Takes what an earlier fetch brought whole for a part that may be: nobody knows its hash, and the branch may have moved
+/// since. Whether the server still has this state, its mark tells.
+fn doubt(staging: &Staging, plan: &FilePlan) -> Result<(), DiskError> {
+    let (whole, part) = (staging.whole(&plan.path), staging.part(&plan.path));
+    if !whole.is_file() {
+        return Ok(());
+    }
+    make_folder_of(&part)?;
+    rename(&whole, &part)
 }
 
 /// What an earlier fetch brought whole, if it still is what it should be.
@@ -232,11 +253,14 @@ impl Download<'_> {
             self.begin_anew()?;
         }
         let there = self.part.bytes();
-        if self.total == Some(there) {
+        if self.total == Some(there) && !self.doubted {
             return Ok(Tried::Whole);
         }
         let begun = (there > 0).then_some(Begun { bytes: there, etag: self.etag.as_deref() });
-        match self.around.client.ask(self.address, begun) {
+        let answer = self.around.client.ask(self.address, begun);
+        let doubted = self.doubted;
+        self.doubted = doubted && answer.is_err();
+        match answer {
             Ok(Answer::Whole(content)) => {
                 // Before anything is thrown away: who sits between may answer with a page of its own.
                 self.right_size(&content)?;
@@ -254,7 +278,9 @@ impl Download<'_> {
                 self.right_size(&content)?;
                 self.take(content)
             }
-            Ok(Answer::NothingMore { total }) if total == Some(there) && self.plan.bytes.is_none() => Ok(Tried::Whole),
+            Ok(Answer::NothingMore { total }) if total == Some(there) && (doubted || self.plan.bytes.is_none()) => {
+                Ok(Tried::Whole)
+            }
             Ok(Answer::NothingMore { .. }) => {
                 self.begin_anew()?;
                 Ok(again("the hub has no more of the file than is there"))
@@ -278,6 +304,7 @@ impl Download<'_> {
             (self.around.report)(Progress::Lost { bytes: lost });
         }
         self.total = self.plan.bytes;
+        self.doubted = false;
         self.etag = None;
         self.pieces = 0;
         Ok(self.around.staging.remember_etag(&self.plan.path, None)?)

@@ -179,8 +179,9 @@ fn begin(order: &FetchOrder<'_>, staging: &Staging) -> Result<(), DiskError> {
 /// Fetches all files, some side by side, the large ones first. The first that fails ends the others.
 fn all_files(order: &FetchOrder<'_>, client: &Client, staging: &Staging) -> Result<Vec<RecordedFile>, DownloadError> {
     let pause = Pause::default();
-    let around = Around { client, staging, network: &order.network, pause: &pause, report: order.report };
     let plan = order.plan;
+    let lasting = plan.revision.is_commit();
+    let around = Around { client, staging, network: &order.network, pause: &pause, report: order.report, lasting };
     let mut waiting: Vec<&FilePlan> = plan.files.iter().collect();
     waiting.sort_by_key(|file| file.bytes);
     let waiting = Mutex::new(waiting);

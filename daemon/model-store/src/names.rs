@@ -93,6 +93,13 @@ checked_text!(
     |text| text.len() <= 128 && is_word(text)
 );
 
+impl Revision {
+    /// Whether it is the hash of a commit, and so the same for ever. A branch moves, and a tag may.
+    pub(crate) fn is_commit(&self) -> bool {
+        self.0.len() == 40 && self.0.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    }
+}
+
 checked_text!(
     /// Where a hub keeps a model: `owner/name`.
     Repository,
@@ -214,6 +221,8 @@ mod tests {
         assert!("gemma-4-E2B-it-ONNX".parse::<ModelName>().is_ok());
         assert!("owner/name/more".parse::<Repository>().is_err());
         assert!("refs/pr/1".parse::<Revision>().is_err());
+        let commit = |text: &str| text.parse::<Revision>().unwrap().is_commit();
+        assert!(commit(&"0f".repeat(20)) && !commit("main") && !commit("v1.0") && !commit(&"0f".repeat(19)));
     }
 
     proptest! {

@@ -169,3 +169,52 @@ fn a_page_of_who_sits_between_costs_nothing_of_what_came() {
     bench.fetch(&server).unwrap();
     assert_eq!(server.ranges("_data"), ["bytes=400-"]);
 }
+
+/// A fetch was ended when the data, whose hash nobody knows, were whole and the configuration was not.
+fn ended_with_whole_data(revision: &str) -> Bench {
+    let mut bench = bench();
+    bench.plan.revision = revision.parse().unwrap();
+    bench.plan.files[2].sha256 = None;
+    let broken = Server::start(FILES, |asked| asked.path.ends_with("config.json").then(|| answer(404)));
+    bench.fetch(&broken).unwrap_err();
+    assert_eq!(fs::read(bench.partial("model/onnx/g.onnx_data")).unwrap(), DATA);
+    bench
+}
+
+#[test]
+fn of_a_branch_that_moved_no_file_is_kept_that_nobody_can_vouch_for() {
+    let bench = ended_with_whole_data("main");
+    // As it was when the branch stood elsewhere.
+    fs::write(bench.partial("etags/onnx/g.onnx_data"), "\"zero\"").unwrap();
+    let server = Server::start(&[FILES[0], FILES[1], ("onnx/g.onnx_data", &[8; 1000])], |_| None);
+    bench.fetch(&server).unwrap();
+    assert_eq!(server.ranges("_data"), ["bytes=1000-"]);
+    assert_eq!(bench.placed("onnx/g.onnx_data"), [8; 1000]);
+
+    let bench = ended_with_whole_data("main");
+    fs::remove_file(bench.partial("etags/onnx/g.onnx_data")).unwrap();
+    let server = Server::honest(FILES);
+    bench.fetch(&server).unwrap();
+    assert_eq!(server.ranges("_data"), ["-"], "without a mark nothing tells that it is the same");
+}
+
+#[test]
+fn of_a_branch_that_stood_still_nothing_is_fetched_again() {
+    for size in [Some(1000), None] {
+        let mut bench = ended_with_whole_data("main");
+        bench.plan.files[2].bytes = size;
+        let server = Server::honest(FILES);
+        bench.fetch(&server).unwrap();
+        assert_eq!(server.ranges("_data"), ["bytes=1000-"], "{size:?}");
+        assert_eq!(server.log().iter().filter(|asked| asked.path.ends_with("_data")).count(), 1);
+        assert_eq!(bench.placed("onnx/g.onnx_data"), DATA);
+    }
+}
+
+#[test]
+fn of_a_commit_whole_files_are_kept_without_a_question() {
+    let bench = ended_with_whole_data("0123456789abcdef0123456789abcdef01234567");
+    let server = Server::honest(FILES);
+    bench.fetch(&server).unwrap();
+    assert!(server.ranges("_data").is_empty());
+}
