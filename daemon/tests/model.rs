@@ -163,6 +163,18 @@ fn a_damaged_model_is_named_file_by_file() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_verified_hides_no_other() {
+    let board = Board::with_little();
+    fs::create_dir(board.path("models/by-hand")).unwrap();
+    assert_snapshot!(board.hob("verify"), @"
+    cannot verify <board>/models/by-hand: <board>/models/by-hand has no hob-model.toml: it was not put there by hob; use hob model add
+    little: 2 files are as recorded
+    = 1
+    ");
+    assert!(board.hob("verify --json").contains("\"reason\": "), "programs are told too");
+}
+
+#[test]
 fn the_model_in_use_is_removed_by_force_only() {
     let board = Board::with_little();
     assert_snapshot!(board.hob("remove little --yes"), @"

@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::stage_settings::model_settings;
 use anyhow::{Context, bail};
 use hob_model::{Budget, Description, Extent, ModelFolder, Needs, PrepareError, Prepared, Size, describe};
-use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, in_words, verify};
+use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, Verified, in_words, verify};
 use hob_onnx::Outcome;
 use in_use::InUse;
 use serde::Serialize;
@@ -246,26 +246,48 @@ fn verify_models(invocation: &Invocation, store: &Store, model: Option<&str>) ->
         Some(model) => vec![named_folder(store, model)?],
         None => placed(store)?,
     };
-    let mut verified = Vec::new();
+    let mut found = Vec::new();
     for folder in folders {
         patience(&format!("hashing {}", folder.display()));
-        verified.push(verify(&folder).with_context(|| format!("cannot verify {}", folder.display()))?);
+        found.push(match verify(&folder) {
+            Ok(verified) => Looked::Verified(verified),
+            Err(error) => Looked::Unverified { reason: format!("{:#}", anyhow::Error::from(error)), folder },
+        });
     }
-    let lines = || {
-        let mut lines = Vec::new();
-        for model in &verified {
-            let name = &model.record.name;
-            lines.extend(model.differences.iter().map(|difference| format!("{name}: {difference}")));
-            lines.push(match model.differences.len() {
-                0 => format!("{name}: {} files are as recorded", model.record.files.len()),
-                _ => format!("{name} is damaged: hob model remove {name}, then fetch or add it again"),
-            });
-        }
+    invocation.print(&found, || found.iter().flat_map(Looked::lines).collect())?;
+    let sound = |looked: &Looked| matches!(looked, Looked::Verified(model) if model.differences.is_empty());
+    Ok(if found.iter().all(sound) { Exit::Ok } else { Exit::Failed })
+}
+
+/// What became of verifying a folder.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Looked {
+    Verified(Verified),
+    /// It cannot be verified; the others are.
+    Unverified {
+        folder: PathBuf,
+        reason: String,
+    },
+}
+
+impl Looked {
+    fn lines(&self) -> Vec<String> {
+        let model = match self {
+            Self::Verified(model) => model,
+            Self::Unverified { folder, reason } => {
+                return vec![format!("cannot verify {}: {reason}", folder.display())];
+            }
+        };
+        let name = &model.record.name;
+        let mut lines: Vec<String> =
+            model.differences.iter().map(|difference| format!("{name}: {difference}")).collect();
+        lines.push(match model.differences.len() {
+            0 => format!("{name}: {} files are as recorded", model.record.files.len()),
+            _ => format!("{name} is damaged: hob model remove {name}, then fetch or add it again"),
+        });
         lines
-    };
-    invocation.print(&verified, lines)?;
-    let sound = verified.iter().all(|model| model.differences.is_empty());
-    Ok(if sound { Exit::Ok } else { Exit::Failed })
+    }
 }
 
 /// A model's folder, by its name in the store or by its path.
