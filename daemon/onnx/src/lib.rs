@@ -17,6 +17,7 @@ mod packed;
 mod port;
 mod prepare;
 mod provider;
+mod requantize;
 mod session;
 mod settings;
 mod stop;
@@ -37,6 +38,7 @@ pub use provider::{
     Attached, DeviceKind, Difference, Found, LoadPluginError, ParseWantedError, Provider, ReadProfileError, Share,
     Standing, TOLERANCE, Trial, TrialError, UnknownProvider, Wanted, find_plugin, try_provider,
 };
+pub use requantize::{REQUANTIZING, Reasons, Requantization, RequantizeError, Requantized, WIDE_BLOCK};
 pub use session::{OpenSessionError, RunError, Session};
 pub use settings::{Providers, SessionSettings};
 pub use stop::Stop;

@@ -77,6 +77,11 @@ impl Graph {
     /// # Errors
     /// [`ReadGraphError`] for a file that is none.
     pub fn read(path: &Path) -> Result<Self, ReadGraphError> {
+        Self::parse(path, &Self::content(path)?)
+    }
+
+    /// What stands in a file that is no larger than a graph may be.
+    pub(crate) fn content(path: &Path) -> Result<Vec<u8>, ReadGraphError> {
         let unreadable = |source| ReadGraphError::Unreadable { path: path.to_owned(), source };
         let file = File::open(path).map_err(unreadable)?;
         let bytes = file.metadata().map_err(unreadable)?.len();
@@ -85,7 +90,29 @@ impl Graph {
         }
         let mut content = Vec::new();
         file.take(Self::MAX_BYTES).read_to_end(&mut content).map_err(unreadable)?;
-        Self::parse(path, &content)
+        Ok(content)
+    }
+
+    /// Its operators in the order of the file.
+    pub(crate) fn nodes(&self) -> impl Iterator<Item = &Node> {
+        self.body.nodes.iter()
+    }
+
+    /// Its own constants in the order of the file.
+    pub(crate) fn initializers(&self) -> &[proto::Constant] {
+        &self.body.initializers
+    }
+
+    /// The numbers of one of the graph's own constants; none where there is none of that name, or of a kind that is not
+    /// read here.
+    pub(crate) fn initializer_weights(&self, name: &str) -> Result<Option<Weights>, WeightsError> {
+        let known = |constant: &&proto::Constant| NumberKind::of(constant.element).is_some();
+        self.constant(name).filter(known).map(|constant| Weights::new(constant, &self.path)).transpose()
+    }
+
+    /// Whether it goes in or comes out under that name. Older files list constants as inputs.
+    pub(crate) fn is_port(&self, name: &str) -> bool {
+        self.body.inputs.iter().chain(&self.body.outputs).any(|port| port.name == name)
     }
 
     /// The version of ONNX's own operators that it speaks of, the oldest should it name several; 0 where it names none.

@@ -130,6 +130,20 @@ impl Weights {
         Ok(Self { dims, kind, source })
     }
 
+    /// The bytes of a constant in a file, whatever its numbers are.
+    ///
+    /// # Errors
+    /// [`WeightsError`] for one that is not in a file, or not whole.
+    pub(crate) fn raw(constant: &Constant, graph: &Path) -> Result<Self, WeightsError> {
+        let broken = |reason: &str| WeightsError::Broken { name: constant.name.clone(), reason: reason.to_owned() };
+        if NumberKind::of(constant.element).is_none() && constant.about("length").is_none() {
+            return Err(broken("it does not say how long it is"));
+        }
+        let bytes = usize::try_from(constant.bytes()).map_err(|_| broken("it is larger than any memory"))?;
+        let source = beside(constant, graph, bytes)?;
+        Ok(Self { dims: vec![bytes], kind: NumberKind::U8, source })
+    }
+
     /// How many rows of the outermost dimension there are; one for a single number.
     #[must_use]
     pub fn rows(&self) -> usize {
@@ -155,7 +169,7 @@ impl Weights {
     pub fn row(&self, row: usize, into: &mut [u8]) -> Result<(), WeightsError> {
         let at = row.checked_mul(self.row_bytes()).filter(|_| row < self.rows() && into.len() == self.row_bytes());
         let none = || WeightsError::Broken { name: "a table".to_owned(), reason: format!("it has no row {row}") };
-        self.read(at.ok_or_else(none)?, into)
+        self.read_at(at.ok_or_else(none)?, into)
     }
 
     /// The bytes of the first `rows` rows.
@@ -164,7 +178,7 @@ impl Weights {
     /// [`WeightsError`] when there are fewer, or the file cannot be read any more.
     pub(super) fn first_rows(&self, rows: usize) -> Result<Vec<u8>, WeightsError> {
         let mut bytes = vec![0; rows.min(self.rows()) * self.row_bytes()];
-        self.read(0, &mut bytes)?;
+        self.read_at(0, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -173,7 +187,7 @@ impl Weights {
     pub fn scalar(&self) -> Option<f32> {
         let mut bytes = [0; 8];
         let bytes = bytes.get_mut(..self.kind.bytes())?;
-        if self.dims.iter().product::<usize>() != 1 || self.read(0, bytes).is_err() {
+        if self.dims.iter().product::<usize>() != 1 || self.read_at(0, bytes).is_err() {
             return None;
         }
         match self.kind {
@@ -188,7 +202,7 @@ impl Weights {
     pub fn integers(&self) -> Option<Vec<i64>> {
         const SMALL: usize = 1024;
         let mut whole = vec![0; self.rows().checked_mul(self.row_bytes()).filter(|bytes| *bytes <= SMALL)?];
-        self.read(0, &mut whole).ok()?;
+        self.read_at(0, &mut whole).ok()?;
         let numbers = whole.chunks_exact(self.kind.bytes());
         match self.kind {
             NumberKind::I64 => numbers.map(|bytes| Some(i64::from_le_bytes(bytes.try_into().ok()?))).collect(),
@@ -202,7 +216,7 @@ impl Weights {
     pub(crate) fn whole_at(&self, place: usize) -> Option<i64> {
         let width = self.kind.bytes();
         let mut bytes = [0; 8];
-        self.read(place.checked_mul(width)?, bytes.get_mut(..width)?).ok()?;
+        self.read_at(place.checked_mul(width)?, bytes.get_mut(..width)?).ok()?;
         match self.kind {
             NumberKind::I64 => Some(i64::from_le_bytes(bytes)),
             NumberKind::I32 => Some(i32::from_le_bytes(*bytes.first_chunk()?).into()),
@@ -211,7 +225,8 @@ impl Weights {
         }
     }
 
-    fn read(&self, at: usize, into: &mut [u8]) -> Result<(), WeightsError> {
+    /// Fills `into` with the bytes from the `at`th on.
+    pub(crate) fn read_at(&self, at: usize, into: &mut [u8]) -> Result<(), WeightsError> {
         match &self.source {
             Source::Inside(bytes) => {
                 let part = bytes.get(at..).and_then(|rest| rest.get(..into.len()));

@@ -20,7 +20,7 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 mod unmask;
-mod wire;
+pub(crate) mod wire;
 mod world;
 
 pub use draft::DraftError;

@@ -9,35 +9,35 @@ use prost::bytes::Buf;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, encode_key, encode_varint, skip_field};
 
 /// Field numbers of `onnx.proto3`, as far as fields are changed here.
-pub(super) mod tag {
-    pub(in super::super) const MODEL_GRAPH: u32 = 7;
-    pub(in super::super) const MODEL_OPSET: u32 = 8;
-    pub(in super::super) const MODEL_METADATA: u32 = 14;
-    pub(in super::super) const NODE: u32 = 1;
-    pub(in super::super) const INITIALIZER: u32 = 5;
-    pub(in super::super) const VALUE_INFO: u32 = 13;
-    pub(in super::super) const NODE_INPUT: u32 = 1;
-    pub(in super::super) const NODE_OUTPUT: u32 = 2;
-    pub(in super::super) const NODE_ATTRIBUTE: u32 = 5;
+pub(crate) mod tag {
+    pub(crate) const MODEL_GRAPH: u32 = 7;
+    pub(crate) const MODEL_OPSET: u32 = 8;
+    pub(crate) const MODEL_METADATA: u32 = 14;
+    pub(crate) const NODE: u32 = 1;
+    pub(crate) const INITIALIZER: u32 = 5;
+    pub(crate) const VALUE_INFO: u32 = 13;
+    pub(crate) const NODE_INPUT: u32 = 1;
+    pub(crate) const NODE_OUTPUT: u32 = 2;
+    pub(crate) const NODE_ATTRIBUTE: u32 = 5;
 }
 
 /// One field: its number, and all of its bytes, key and length included.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Field<'a> {
-    pub(super) tag: u32,
+pub(crate) struct Field<'a> {
+    pub(crate) tag: u32,
     whole: &'a [u8],
     /// What it holds, for fields with a length.
-    pub(super) content: &'a [u8],
+    pub(crate) content: &'a [u8],
 }
 
 impl Field<'_> {
-    pub(super) fn copy_to(&self, out: &mut Vec<u8>) {
+    pub(crate) fn copy_to(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.whole);
     }
 }
 
 /// Takes a message apart, one level deep.
-pub(super) fn fields(message: &[u8]) -> Result<Vec<Field<'_>>, String> {
+pub(crate) fn fields(message: &[u8]) -> Result<Vec<Field<'_>>, String> {
     let mut fields = Vec::new();
     let mut left = message;
     while left.has_remaining() {
@@ -58,13 +58,13 @@ pub(super) fn fields(message: &[u8]) -> Result<Vec<Field<'_>>, String> {
 }
 
 /// Adds a field that holds `content`.
-pub(super) fn put(out: &mut Vec<u8>, tag: u32, content: &[u8]) {
+pub(crate) fn put(out: &mut Vec<u8>, tag: u32, content: &[u8]) {
     encode_key(tag, WireType::LengthDelimited, out);
     encode_varint(u64::try_from(content.len()).unwrap_or(u64::MAX), out);
     out.extend_from_slice(content);
 }
 
 /// Adds a field that holds a message.
-pub(super) fn put_message(out: &mut Vec<u8>, tag: u32, message: &impl Message) {
+pub(crate) fn put_message(out: &mut Vec<u8>, tag: u32, message: &impl Message) {
     put(out, tag, &message.encode_to_vec());
 }
