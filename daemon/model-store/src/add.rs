@@ -86,7 +86,7 @@ impl Store {
             return Err(AddModelError::Taken { name, folder: target });
         }
         let (variant, paths) = layout::files_of(&order.folder, order.variant.as_ref())?;
-        let known = Known { before: record_of(&order.folder)?, manifests: Manifest::all_shipped()? };
+        let known = Known::of(&order.folder)?;
         let source = format!("added from {}", order.folder.display());
         let staging = Staging::open(self, &name, &source)?;
         disk::make_folder(&staging.model())?;
@@ -102,15 +102,21 @@ impl Store {
 }
 
 /// What is known of the files of a folder beforehand.
-struct Known {
+#[derive(Debug)]
+pub(crate) struct Known {
     /// The record of the store that it was in before.
     before: Option<Record>,
     manifests: Vec<Manifest>,
 }
 
 impl Known {
+    /// What is known of the files of that folder.
+    pub(crate) fn of(folder: &Path) -> Result<Self, AddModelError> {
+        Ok(Self { before: record_of(folder)?, manifests: Manifest::all_shipped()? })
+    }
+
     /// How the hash of a file is to be believed.
-    fn origin(&self, path: &RelativePath, sha256: Sha256) -> Result<Origin, AddModelError> {
+    pub(crate) fn origin(&self, path: &RelativePath, sha256: Sha256) -> Result<Origin, AddModelError> {
         let before = self.before.iter().flat_map(|record| &record.files).find(|file| file.path == *path);
         if before.is_some_and(|file| file.sha256 != sha256) {
             return Err(AddModelError::NotAsRecorded { path: path.clone() });

@@ -10,8 +10,16 @@ use std::path::Path;
 const NEEDED: [&str; 4] = ["config.json", "generation_config.json", "tokenizer.json", "chat_template.jinja"];
 
 /// Files that come along where they are there.
-const WELCOME: [&str; 4] =
-    ["tokenizer_config.json", "preprocessor_config.json", "processor_config.json", "special_tokens_map.json"];
+const WELCOME: [&str; 5] = [
+    "tokenizer_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    REQUANTIZED,
+];
+
+/// How a model was made from another, in hob's own words; only those that were have it.
+pub(crate) const REQUANTIZED: &str = "requantized.json";
 
 /// Graphs without which no variant runs, and those of pictures and sound.
 const GRAPHS: [&str; 2] = ["embed_tokens", "decoder_model_merged"];
@@ -90,7 +98,7 @@ pub(crate) fn files_of(
 }
 
 /// `onnx/<graph><suffix>.onnx`; single precision has no suffix.
-fn graph_file(graph: &str, variant: &VariantName) -> String {
+pub(crate) fn graph_file(graph: &str, variant: &VariantName) -> String {
     match variant.as_str() {
         "fp32" => format!("onnx/{graph}.onnx"),
         variant => format!("onnx/{graph}_{variant}.onnx"),

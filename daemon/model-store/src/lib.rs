@@ -17,6 +17,7 @@
 
 mod add;
 mod client;
+mod derive;
 mod disk;
 mod download;
 mod fetch;
@@ -36,6 +37,7 @@ mod verify;
 
 pub use add::{AddModelError, AddOrder};
 pub use client::{NetworkSettings, OpenClientError};
+pub use derive::{Derivation, DeriveModelError, DeriveOrder};
 pub use disk::{DiskError, in_words};
 pub use download::DownloadError;
 pub use fetch::{FetchModelError, FetchOrder, Fetched, Progress};

@@ -81,18 +81,23 @@ impl Staging {
     /// Puts the model in place: nothing in it but what the record lists, all of it synced, by one rename.
     pub(crate) fn place(self, record: &Record, target: &Path) -> Result<(), PlaceModelError> {
         let model = self.model();
-        let listed: BTreeSet<PathBuf> = record.files.iter().map(|file| model.join(file.path.as_str())).collect();
-        keep_only(&model, &listed)?;
-        let file = model.join(record::FILE_NAME);
-        fs::write(&file, record.to_toml()?).map_err(failed("write", &file))?;
-        disk::sync(&file)?;
-        let folders: BTreeSet<PathBuf> = record.files.iter().flat_map(|file| file.path.folders()).collect();
-        folders.iter().rev().try_for_each(|folder| disk::sync(&model.join(folder)))?;
-        disk::sync(&model)?;
-        disk::rename(&model, target)?;
-        target.parent().map_or(Ok(()), disk::sync)?;
+        place_folder(&model, record, target)?;
         Ok(disk::remove_folder(&self.folder)?)
     }
+}
+
+/// Puts a folder in place: nothing in it but what the record lists, all of it synced, by one rename.
+pub(crate) fn place_folder(model: &Path, record: &Record, target: &Path) -> Result<(), PlaceModelError> {
+    let listed: BTreeSet<PathBuf> = record.files.iter().map(|file| model.join(file.path.as_str())).collect();
+    keep_only(model, &listed)?;
+    let file = model.join(record::FILE_NAME);
+    fs::write(&file, record.to_toml()?).map_err(failed("write", &file))?;
+    disk::sync(&file)?;
+    let folders: BTreeSet<PathBuf> = record.files.iter().flat_map(|file| file.path.folders()).collect();
+    folders.iter().rev().try_for_each(|folder| disk::sync(&model.join(folder)))?;
+    disk::sync(model)?;
+    disk::rename(model, target)?;
+    Ok(target.parent().map_or(Ok(()), disk::sync)?)
 }
 
 /// Why a model that is whole could not be put in place.

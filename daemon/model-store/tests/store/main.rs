@@ -4,6 +4,7 @@
 
 mod any_server;
 mod bench;
+mod derive;
 mod fetch;
 mod lies;
 mod resume;
