@@ -2,6 +2,7 @@
 
 use crate::budget::Needs;
 use crate::folder::{ModelFolder, OpenModelError};
+use crate::requantized::RequantizedNote;
 use hob_onnx::Graph;
 use serde::Serialize;
 use std::path::Path;
@@ -42,6 +43,8 @@ pub struct Description {
     pub thinking: bool,
     /// Whether embedding rows are read from disk instead of loading their tables.
     pub tables_on_disk: bool,
+    /// How its decoder was requantized on a board, where it was.
+    pub requantized: Option<RequantizedNote>,
     /// Every file, sorted by name.
     pub files: Vec<FileSize>,
 }
@@ -77,6 +80,8 @@ pub fn describe(folder: &ModelFolder) -> Result<Description, OpenModelError> {
         thinking: std::fs::read_to_string(path.join("chat_template.jinja"))
             .is_ok_and(|template| template.contains("enable_thinking")),
         tables_on_disk: needs.tables_on_disk(),
+        // A spoilt note is no reason not to run the model.
+        requantized: RequantizedNote::read(path).ok().flatten(),
         files,
     })
 }

@@ -178,6 +178,9 @@ pub struct ModelFolder {
 }
 
 impl ModelFolder {
+    /// What the decoder's graph is called, before its variant.
+    pub const DECODER: &'static str = DECODER;
+
     /// Looks at a folder. `variant` is the one to use; `None` takes the first of [`Variant::PREFERENCE`] that is there.
     ///
     /// # Errors

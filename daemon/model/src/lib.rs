@@ -33,6 +33,7 @@ mod prefix;
 mod prepared;
 mod queue;
 mod rendered;
+mod requantized;
 mod sampler;
 mod scripted;
 mod slot;
@@ -58,6 +59,9 @@ pub use memo::MemoSettings;
 pub use ort_decoder::OrtDecoder;
 pub use prefix::PrefixSettings;
 pub use prepared::{Activations, Origin, PrepareError, PrepareSettings, Prepared, UnknownActivations};
+pub use requantized::{
+    CompareError, Comparison, REQUANTIZED_FILE, RequantizedNote, WeightError, compare, graph_sha256,
+};
 pub use sampler::{Choice, Sampler, Sampling, sureness};
 pub use scripted::{Scripted, ScriptedModel};
 pub use soft::{FIRST_SOFT, MediaSettings, Rows, Shown, is_soft};

@@ -4,6 +4,7 @@ mod fetch;
 mod in_use;
 mod prepare;
 mod progress;
+mod requantize;
 mod swap;
 
 use super::Invocation;
@@ -78,7 +79,7 @@ pub(super) fn model(invocation: &Invocation, command: Model, runtime: &Runtime) 
     match command {
         Model::Info => info(invocation, &settings),
         Model::Fetch(order) => fetch::fetch(invocation, &settings, &store, &order),
-        Model::Prepare(order) => prepare::prepare(invocation, &settings, &order),
+        Model::Prepare(order) => prepare::prepare(invocation, &settings, &order, runtime),
         Model::Add { folder, name, variant } => {
             patience(&format!("copying and hashing {}", folder.display()));
             let record = store.add(&AddOrder { folder, name, variant })?;
@@ -178,6 +179,10 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
             format!("thinking      {}", if model.thinking { "on request" } else { "no: its template asks for none" }),
             format!("files         {}, {}", model.files.len(), Size(bytes)),
         ];
+        if let Some(note) = &model.requantized {
+            lines.push("requantized on a board:".to_owned());
+            lines.extend(note.lines().into_iter().map(|line| format!("  {line}")));
+        }
         lines.push(match &info.as_published {
             Some(reason) => format!("decoder       as published: {reason}"),
             None => "decoder       prepared:".to_owned(),

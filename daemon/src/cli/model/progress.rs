@@ -50,28 +50,11 @@ impl Meter {
     pub(super) fn tell(&self, progress: Progress<'_>) {
         match progress {
             Progress::Begins { files, bytes, there } => {
-                let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-                (count.total, count.there) = (bytes, there);
-                drop(count);
-                if let Some(bar) = &self.bar {
-                    bar.set_length(bytes);
-                    bar.set_position(there);
-                    bar.reset_eta();
-                }
                 let size = if bytes > 0 { format!(", {}", in_words(bytes)) } else { String::new() };
-                let there = if there > 0 { format!(", {} of it there", in_words(there)) } else { String::new() };
-                self.say(&format!("{files} files{size}{there}"));
+                let known = if there > 0 { format!(", {} of it there", in_words(there)) } else { String::new() };
+                self.begin(&format!("{files} files{size}{known}"), bytes, there);
             }
-            Progress::Received { bytes } => {
-                let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
-                let (due, total) = (count.more(bytes), count.total);
-                drop(count);
-                match (&self.bar, due) {
-                    (Some(bar), _) => bar.inc(bytes),
-                    (None, Some(share)) => self.say(&format!("{share} % of {}", in_words(total))),
-                    (None, None) => {}
-                }
-            }
+            Progress::Received { bytes } => self.more(bytes),
             Progress::Lost { bytes } => {
                 let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
                 count.there = count.there.saturating_sub(bytes);
@@ -85,6 +68,31 @@ impl Meter {
                 self.say(&format!("{path}: {reason}; again in {} s", wait.as_secs()));
             }
             Progress::Whole { path } => self.say(&format!("{path} is there")),
+        }
+    }
+
+    /// Says what begins: so many bytes, of which some are there.
+    pub(super) fn begin(&self, what: &str, bytes: u64, there: u64) {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        (count.total, count.there) = (bytes, there);
+        drop(count);
+        if let Some(bar) = &self.bar {
+            bar.set_length(bytes);
+            bar.set_position(there);
+            bar.reset_eta();
+        }
+        self.say(what);
+    }
+
+    /// So many bytes more are done.
+    pub(super) fn more(&self, bytes: u64) {
+        let mut count = self.count.lock().unwrap_or_else(PoisonError::into_inner);
+        let (due, total) = (count.more(bytes), count.total);
+        drop(count);
+        match (&self.bar, due) {
+            (Some(bar), _) => bar.inc(bytes),
+            (None, Some(share)) => self.say(&format!("{share} % of {}", in_words(total))),
+            (None, None) => {}
         }
     }
 
