@@ -36,10 +36,10 @@ fuzz_target!(|bytes: &[u8]| {
 fn open(path: &std::path::Path) {
     let Ok(folder) = ModelFolder::open(path, None) else { return };
     assert!(folder.config.placeholders().count() <= 3);
-    folder.config.max_positions();
-    folder.generation.stops().len();
+    std::hint::black_box(folder.config.max_positions());
+    std::hint::black_box(folder.generation.stops().len());
     folder.generation.suppressed().count();
     let (Ok(template), Ok(vocabulary)) = (folder.chat_template(), Vocabulary::open(&folder.tokenizer())) else { return };
-    vocabulary.text(&vocabulary.ids("Turn the lamp on."));
+    std::hint::black_box(vocabulary.text(&vocabulary.ids("Turn the lamp on.")));
     drop(Gemma4::new(template, "<bos>", Arc::new(vocabulary)));
 }
