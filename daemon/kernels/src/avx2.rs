@@ -1,0 +1,124 @@
+//! With 256 bits: half a panel at a time.
+
+use crate::form::{Bits, PANEL, Scales};
+use crate::matrix::Panel;
+use crate::rounded::{RoundedRow, round_block};
+use std::arch::x86_64::*;
+
+/// Lanes of 32 bits.
+const LANES: usize = PANEL / 2;
+
+/// # Safety
+/// The processor has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn multiply<const ROWS: usize>(
+    panel: &Panel<'_>,
+    rows: [&RoundedRow; ROWS],
+    out: &mut [[f32; PANEL]; ROWS],
+) {
+    for half in 0..2 {
+        match (panel.form.bits(), panel.form.scales()) {
+            (Bits::Two, Scales::Half) => blocks::<2, true, ROWS>(panel, half, rows, out),
+            (Bits::Two, Scales::Single) => blocks::<2, false, ROWS>(panel, half, rows, out),
+            (Bits::Four, Scales::Half) => blocks::<4, true, ROWS>(panel, half, rows, out),
+            (Bits::Four, Scales::Single) => blocks::<4, false, ROWS>(panel, half, rows, out),
+            (Bits::Eight, Scales::Half) => blocks::<8, true, ROWS>(panel, half, rows, out),
+            (Bits::Eight, Scales::Single) => blocks::<8, false, ROWS>(panel, half, rows, out),
+        }
+    }
+}
+
+/// # Safety
+/// The processor has AVX2.
+#[target_feature(enable = "avx2")]
+pub(crate) unsafe fn round(from: &[f32], to: &mut [i8]) -> (f32, i32) {
+    round_block(from, to)
+}
+
+#[target_feature(enable = "avx2,fma,f16c")]
+fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
+    panel: &Panel<'_>,
+    half: usize,
+    rows: [&RoundedRow; ROWS],
+    out: &mut [[f32; PANEL]; ROWS],
+) {
+    let (blocks, lines) = panel.shape::<BITS, ROWS>(rows);
+    let mut sums = [_mm256_setzero_ps(); ROWS];
+    let mut line = panel.lines.as_ptr().cast::<[__m256i; 2]>();
+    let mut words: [*const i32; ROWS] = rows.map(|row| row.numbers.as_ptr().cast());
+    for block in 0..blocks {
+        let mut whole = [_mm256_setzero_si256(); ROWS];
+        for _ in 0..lines {
+            // SAFETY: there are `blocks` × `lines` lines, each of two halves of 32 bytes, and this is one of them.
+            let packed = unsafe { _mm256_loadu_si256(line.cast::<__m256i>().add(half)) };
+            for word in 0..8 / BITS {
+                for row in 0..ROWS {
+                    // SAFETY: each row has so many words of four bytes for each of those lines.
+                    let number = unsafe { words[row].add(word).read_unaligned() };
+                    whole[row] = add_products::<BITS>(whole[row], packed, word, _mm256_set1_epi32(number));
+                }
+            }
+            // SAFETY: at most one beyond the last.
+            (line, words) = unsafe { (line.add(1), words.map(|words| words.add(8 / BITS))) };
+        }
+        let worth = scales::<HALF>(panel, block, half);
+        let points = points(panel, block, half);
+        for row in 0..ROWS {
+            let off = _mm256_mullo_epi32(points, _mm256_set1_epi32(rows[row].sums[block]));
+            let whole = _mm256_cvtepi32_ps(_mm256_sub_epi32(whole[row], off));
+            let scale = _mm256_mul_ps(worth, _mm256_set1_ps(rows[row].scales[block]));
+            sums[row] = _mm256_fmadd_ps(whole, scale, sums[row]);
+        }
+    }
+    for (sum, out) in sums.into_iter().zip(out) {
+        // SAFETY: there is room for 16 numbers, and this is one half of them.
+        unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(half * LANES), sum) };
+    }
+}
+
+/// Adds the products of four inputs for each row. Pairs of products are added in 16 bits, where two of four bits by eight
+/// have room and two of eight by eight have not: those are made of their halves.
+#[target_feature(enable = "avx2")]
+#[inline]
+fn add_products<const BITS: usize>(sum: __m256i, packed: __m256i, word: usize, numbers: __m256i) -> __m256i {
+    let (two, four) = (_mm256_set1_epi8(3), _mm256_set1_epi8(15));
+    let pairs = |weights| _mm256_madd_epi16(_mm256_maddubs_epi16(weights, numbers), _mm256_set1_epi16(1));
+    let high = || _mm256_and_si256(_mm256_srli_epi16::<4>(packed), four);
+    let products = match (BITS, word) {
+        (8, _) => {
+            let low = pairs(_mm256_and_si256(packed, four));
+            _mm256_add_epi32(low, _mm256_slli_epi32::<4>(pairs(high())))
+        }
+        (4, 0) => pairs(_mm256_and_si256(packed, four)),
+        (4, _) => pairs(high()),
+        (_, 0) => pairs(_mm256_and_si256(packed, two)),
+        (_, 1) => pairs(_mm256_and_si256(_mm256_srli_epi16::<2>(packed), two)),
+        (_, 2) => pairs(_mm256_and_si256(_mm256_srli_epi16::<4>(packed), two)),
+        (_, _) => pairs(_mm256_and_si256(_mm256_srli_epi16::<6>(packed), two)),
+    };
+    _mm256_add_epi32(sum, products)
+}
+
+#[target_feature(enable = "avx2,f16c")]
+#[inline]
+fn scales<const HALF: bool>(panel: &Panel<'_>, block: usize, half: usize) -> __m256 {
+    let (scales, place) = (panel.scales.as_ptr(), block * 2 + half);
+    // SAFETY: there are 16 scales for each of the blocks, of two bytes or four, as the form says and `HALF` with it.
+    unsafe {
+        if HALF {
+            _mm256_cvtph_ps(_mm_loadu_si128(scales.cast::<__m128i>().add(place)))
+        } else {
+            _mm256_loadu_ps(scales.cast::<f32>().add(place * LANES))
+        }
+    }
+}
+
+#[target_feature(enable = "avx2")]
+#[inline]
+fn points(panel: &Panel<'_>, block: usize, half: usize) -> __m256i {
+    match panel.points {
+        None => _mm256_set1_epi32(panel.middle()),
+        // SAFETY: each block has 16 bytes, and these are eight of them.
+        Some(points) => _mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(points[block].as_ptr().add(half * LANES).cast()) }),
+    }
+}

@@ -1,0 +1,114 @@
+//! With 512 bits and sums of four products at a time.
+
+use crate::form::{Bits, LINE, PANEL, Scales};
+use crate::matrix::Panel;
+use crate::rounded::RoundedRow;
+use std::arch::x86_64::*;
+
+/// # Safety
+/// The processor has AVX-512 F, BW and VNNI, and F16C.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+pub(crate) unsafe fn multiply<const ROWS: usize>(
+    panel: &Panel<'_>,
+    rows: [&RoundedRow; ROWS],
+    out: &mut [[f32; PANEL]; ROWS],
+) {
+    match (panel.form.bits(), panel.form.scales()) {
+        (Bits::Two, Scales::Half) => blocks::<2, true, ROWS>(panel, rows, out),
+        (Bits::Two, Scales::Single) => blocks::<2, false, ROWS>(panel, rows, out),
+        (Bits::Four, Scales::Half) => blocks::<4, true, ROWS>(panel, rows, out),
+        (Bits::Four, Scales::Single) => blocks::<4, false, ROWS>(panel, rows, out),
+        (Bits::Eight, Scales::Half) => blocks::<8, true, ROWS>(panel, rows, out),
+        (Bits::Eight, Scales::Single) => blocks::<8, false, ROWS>(panel, rows, out),
+    }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
+fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
+    panel: &Panel<'_>,
+    rows: [&RoundedRow; ROWS],
+    out: &mut [[f32; PANEL]; ROWS],
+) {
+    let (blocks, lines) = panel.shape::<BITS, ROWS>(rows);
+    let mask = _mm512_set1_epi8(i8::MAX >> (7 - BITS % 8));
+    let mut sums = [_mm512_setzero_ps(); ROWS];
+    let mut line = panel.lines.as_ptr();
+    let mut words: [*const i32; ROWS] = rows.map(|row| row.numbers.as_ptr().cast());
+    for block in 0..blocks {
+        // Two sums for each row: one product does not wait for the one before it.
+        let mut even = rows.map(|row| match panel.points {
+            // SAFETY: each row has a sum for each of the blocks.
+            None => _mm512_set1_epi32(-panel.middle() * unsafe { row.sums.get_unchecked(block) }),
+            Some(_) => _mm512_setzero_si512(),
+        });
+        let mut odd = [_mm512_setzero_si512(); ROWS];
+        for _ in 0..lines {
+            // SAFETY: there are `blocks` × `lines` lines, each of 64 bytes, and this is one of them.
+            let packed = unsafe { _mm512_loadu_si512(line.cast()) };
+            for word in 0..8 / BITS {
+                let weights = part::<BITS>(packed, word, mask);
+                for row in 0..ROWS {
+                    // SAFETY: each row has so many words of four bytes for each of those lines.
+                    let number = unsafe { words[row].add(word).read_unaligned() };
+                    let sum = if word % 2 == 0 { &mut even[row] } else { &mut odd[row] };
+                    *sum = _mm512_dpbusd_epi32(*sum, weights, _mm512_set1_epi32(number));
+                }
+            }
+            // SAFETY: at most one beyond the last.
+            (line, words) = unsafe { (line.add(1), words.map(|words| words.add(8 / BITS))) };
+        }
+        let worth = scales::<HALF>(panel, block);
+        for row in 0..ROWS {
+            let mut whole = _mm512_add_epi32(even[row], odd[row]);
+            if let Some(points) = panel.points {
+                let points = _mm512_cvtepu8_epi32(bytes(&points[block]));
+                let off = _mm512_mullo_epi32(points, _mm512_set1_epi32(rows[row].sums[block]));
+                whole = _mm512_sub_epi32(whole, off);
+            }
+            // SAFETY: each row has a scale for each of the blocks.
+            let scale = _mm512_set1_ps(unsafe { *rows[row].scales.get_unchecked(block) });
+            sums[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), _mm512_mul_ps(worth, scale), sums[row]);
+        }
+    }
+    for (sum, out) in sums.into_iter().zip(out) {
+        // SAFETY: there is room for 16 numbers.
+        unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum) };
+    }
+}
+
+/// The weights of four inputs for each row.
+#[target_feature(enable = "avx512f,avx512bw")]
+#[inline]
+fn part<const BITS: usize>(line: __m512i, word: usize, mask: __m512i) -> __m512i {
+    // Bits of a neighbour that are shifted in are masked out again.
+    match (BITS, word) {
+        (8, _) => line,
+        (_, 0) => _mm512_and_si512(line, mask),
+        (2, 1) => _mm512_and_si512(_mm512_srli_epi16::<2>(line), mask),
+        (2, 3) => _mm512_and_si512(_mm512_srli_epi16::<6>(line), mask),
+        (_, _) => _mm512_and_si512(_mm512_srli_epi16::<4>(line), mask),
+    }
+}
+
+#[target_feature(enable = "avx512f,f16c")]
+#[inline]
+fn scales<const HALF: bool>(panel: &Panel<'_>, block: usize) -> __m512 {
+    let scales = panel.scales.as_ptr();
+    // SAFETY: there are 16 scales for each of the blocks, of two bytes or four, as the form says and `HALF` with it.
+    unsafe {
+        if HALF {
+            _mm512_cvtph_ps(_mm256_loadu_si256(scales.cast::<__m256i>().add(block)))
+        } else {
+            _mm512_loadu_ps(scales.cast::<f32>().add(block * PANEL))
+        }
+    }
+}
+
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn bytes(from: &[u8; PANEL]) -> __m128i {
+    // SAFETY: there are 16 bytes.
+    unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
+}
+
+const _: () = assert!(LINE == 64 && PANEL == 16);

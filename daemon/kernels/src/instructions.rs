@@ -1,0 +1,127 @@
+//! Which instructions this processor has.
+
+use crate::form::PANEL;
+use crate::matrix::Panel;
+#[cfg(target_arch = "aarch64")]
+use crate::neon;
+use crate::portable;
+use crate::rounded::{RoundedRow, round_block};
+#[cfg(target_arch = "x86_64")]
+use crate::{avx2, avx512};
+use std::fmt;
+
+/// A set of instructions that this processor has: no other value can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Instructions(Set);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Set {
+    #[cfg(target_arch = "x86_64")]
+    Avx512Vnni,
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    #[cfg(target_arch = "aarch64")]
+    NeonDot,
+    #[cfg(target_arch = "aarch64")]
+    Neon,
+    Portable,
+}
+
+impl Instructions {
+    /// Those that multiply fastest here.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::here().next().unwrap_or(Self(Set::Portable))
+    }
+
+    /// All that there are here, the fastest first. What every processor has comes last.
+    pub fn here() -> impl Iterator<Item = Self> {
+        let mut sets = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            let avx2 = is_x86_feature_detected!("avx2")
+                && is_x86_feature_detected!("fma")
+                && is_x86_feature_detected!("f16c");
+            let avx512 = is_x86_feature_detected!("avx512f")
+                && is_x86_feature_detected!("avx512bw")
+                && is_x86_feature_detected!("avx512vnni");
+            sets.extend((avx512 && avx2).then_some(Set::Avx512Vnni));
+            sets.extend(avx2.then_some(Set::Avx2));
+        }
+        #[cfg(target_arch = "aarch64")]
+        {
+            let neon = std::arch::is_aarch64_feature_detected!("neon");
+            sets.extend((neon && std::arch::is_aarch64_feature_detected!("dotprod")).then_some(Set::NeonDot));
+            sets.extend(neon.then_some(Set::Neon));
+        }
+        sets.push(Set::Portable);
+        sets.into_iter().map(Self)
+    }
+
+    /// Most rows of activations that a panel is multiplied with at a time.
+    pub(crate) fn rows_at_once(self) -> usize {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni => 8,
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => 4,
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDot | Set::Neon => 4,
+            Set::Portable => 1,
+        }
+    }
+
+    /// Multiplies a panel with some rows.
+    #[inline]
+    pub(crate) fn multiply<const ROWS: usize>(
+        self,
+        panel: &Panel<'_>,
+        rows: [&RoundedRow; ROWS],
+        out: &mut [[f32; PANEL]; ROWS],
+    ) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a value of this kind is made only where the processor has these instructions.
+            Set::Avx512Vnni => unsafe { avx512::multiply(panel, rows, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx2 => unsafe { avx2::multiply(panel, rows, out) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Set::NeonDot => unsafe { neon::multiply_dot(panel, rows, out) },
+            #[cfg(target_arch = "aarch64")]
+            // SAFETY: as above.
+            Set::Neon => unsafe { neon::multiply(panel, rows, out) },
+            Set::Portable => portable::multiply(panel, rows, out),
+        }
+    }
+
+    /// Rounds a block of activations to 8 bits; gives what a number is worth, and the sum of the numbers.
+    pub(crate) fn round(self, from: &[f32], to: &mut [i8]) -> (f32, i32) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a value of this kind is made only where the processor has these instructions.
+            Set::Avx512Vnni | Set::Avx2 => unsafe { avx2::round(from, to) },
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDot | Set::Neon => round_block(from, to),
+            Set::Portable => round_block(from, to),
+        }
+    }
+}
+
+/// `AVX-512 VNNI`
+impl fmt::Display for Instructions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512Vnni => "AVX-512 VNNI",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2 => "AVX2",
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDot => "NEON with dot products",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon => "NEON",
+            Set::Portable => "no vector instructions that hob knows",
+        })
+    }
+}

@@ -1,0 +1,126 @@
+//! A quantized matrix, and what is made of it.
+
+use crate::columns::{Number, Part};
+use crate::form::{Form, LINE, PANEL};
+use crate::instructions::Instructions;
+use crate::rounded::RoundedRow;
+
+/// Bytes that are not those of such a matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a matrix of {expected} bytes, and there are {found}")]
+pub struct MatrixError {
+    expected: usize,
+    found: usize,
+}
+
+/// A quantized matrix in panels.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix<'a> {
+    form: Form,
+    bytes: &'a [u8],
+}
+
+/// One panel of a matrix.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Panel<'a> {
+    pub(crate) form: &'a Form,
+    /// Of each block 16, one for each row.
+    pub(crate) scales: &'a [u8],
+    /// The same; none in a matrix without zero points of its own.
+    pub(crate) points: Option<&'a [[u8; PANEL]]>,
+    pub(crate) lines: &'a [[u8; LINE]],
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix whose panels are in `bytes`, as [`pack`](crate::pack) made them.
+    ///
+    /// # Errors
+    /// [`MatrixError`] where they are more or fewer than it has.
+    pub fn new(form: Form, bytes: &'a [u8]) -> Result<Self, MatrixError> {
+        let (expected, found) = (form.bytes(), bytes.len());
+        if expected == found { Ok(Self { form, bytes }) } else { Err(MatrixError { expected, found }) }
+    }
+
+    /// How it lies in memory.
+    #[must_use]
+    pub fn form(&self) -> &Form {
+        &self.form
+    }
+
+    /// Multiplies some panels with rows of activations that were rounded in blocks of the same length, and puts what comes
+    /// out into its place. Rows beyond those that there is room for are passed over.
+    ///
+    /// # Panics
+    /// Where a row has not the matrix's blocks.
+    pub fn multiply<N: Number>(&self, rows: &[RoundedRow], part: &mut Part<'_, N>, instructions: Instructions) {
+        let (blocks, block) = (self.form.blocks(), self.form.block());
+        let fits = |row: &RoundedRow| row.scales.len() == blocks && row.numbers.len() == blocks * block;
+        assert!(rows.iter().all(fits), "activations in other blocks than the matrix");
+        let rows = &rows[..rows.len().min(part.rows())];
+        for place in part.panels() {
+            let panel = self.panel(place);
+            let mut first = 0;
+            while first < rows.len() {
+                let left = (rows.len() - first).min(instructions.rows_at_once());
+                first += match left {
+                    8.. => tile::<8, N>(&panel, rows, first, place, part, instructions),
+                    4..8 => tile::<4, N>(&panel, rows, first, place, part, instructions),
+                    2..4 => tile::<2, N>(&panel, rows, first, place, part, instructions),
+                    _ => tile::<1, N>(&panel, rows, first, place, part, instructions),
+                };
+            }
+        }
+    }
+
+    fn panel(&self, place: usize) -> Panel<'_> {
+        let form = &self.form;
+        let bytes = &self.bytes[place * form.panel_bytes()..][..form.panel_bytes()];
+        let points = &bytes[form.points_at()..][..if form.points() { form.blocks() * PANEL } else { 0 }];
+        Panel {
+            form,
+            scales: &bytes[..form.points_at()],
+            points: form.points().then(|| points.as_chunks().0),
+            lines: bytes[form.lines_at()..].as_chunks().0,
+        }
+    }
+}
+
+/// Multiplies a panel with some of the rows, and tells how many they were.
+#[inline]
+fn tile<const ROWS: usize, N: Number>(
+    panel: &Panel<'_>,
+    rows: &[RoundedRow],
+    first: usize,
+    place: usize,
+    part: &mut Part<'_, N>,
+    instructions: Instructions,
+) -> usize {
+    let some: [&RoundedRow; ROWS] = std::array::from_fn(|row| &rows[first + row]);
+    let mut out = [[0.0; PANEL]; ROWS];
+    instructions.multiply(panel, some, &mut out);
+    for (row, values) in out.iter().enumerate() {
+        part.put(first + row, place, values);
+    }
+    ROWS
+}
+
+impl Panel<'_> {
+    /// What is taken off a block's sum for each one in the sum of its activations, where that is the same for all rows.
+    pub(crate) fn middle(&self) -> i32 {
+        self.form.bits().middle().into()
+    }
+
+    /// How many blocks there are, and lines to a block. What the vector instructions read without asking is made sure of
+    /// here, once for a panel: that there are so many lines and scales, and of each row so many numbers.
+    pub(crate) fn shape<const BITS: usize, const ROWS: usize>(&self, rows: [&RoundedRow; ROWS]) -> (usize, usize) {
+        let Self { form, scales, points, lines } = self;
+        let (blocks, lines_of_block) = (form.blocks(), form.lines_of_block());
+        assert!(form.bits().count() == BITS && scales.len() == blocks * PANEL * form.scales().bytes());
+        assert!(lines.len() == blocks * lines_of_block && points.is_none_or(|points| points.len() == blocks));
+        for row in rows {
+            assert!(row.sums.len() == blocks && row.scales.len() == blocks);
+            assert!(row.numbers.len() == lines.len() * form.bits().depth_of_line());
+        }
+        (blocks, lines_of_block)
+    }
+}

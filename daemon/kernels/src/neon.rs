@@ -1,0 +1,179 @@
+//! With 128 bits: a quarter of a panel at a time.
+
+use crate::form::{Bits, PANEL, Scales};
+use crate::matrix::Panel;
+use crate::rounded::RoundedRow;
+use half::f16;
+use std::arch::aarch64::*;
+use std::arch::asm;
+
+/// Lanes of 32 bits.
+const LANES: usize = 4;
+
+/// # Safety
+/// The processor has NEON with dot products (Armv8.2 and later: Cortex-A55, A76 and their successors).
+#[target_feature(enable = "neon,dotprod")]
+pub(crate) unsafe fn multiply_dot<const ROWS: usize>(
+    panel: &Panel<'_>,
+    rows: [&RoundedRow; ROWS],
+    out: &mut [[f32; PANEL]; ROWS],
+) {
+    for quarter in 0..PANEL / LANES {
+        match panel.form.bits() {
+            Bits::Two => blocks::<2, true, ROWS>(panel, quarter, rows, out),
+            Bits::Four => blocks::<4, true, ROWS>(panel, quarter, rows, out),
+            Bits::Eight => blocks::<8, true, ROWS>(panel, quarter, rows, out),
+        }
+    }
+}
+
+/// # Safety
+/// The processor has NEON.
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn multiply<const ROWS: usize>(
+    panel: &Panel<'_>,
+    rows: [&RoundedRow; ROWS],
+    out: &mut [[f32; PANEL]; ROWS],
+) {
+    for quarter in 0..PANEL / LANES {
+        match panel.form.bits() {
+            Bits::Two => blocks::<2, false, ROWS>(panel, quarter, rows, out),
+            Bits::Four => blocks::<4, false, ROWS>(panel, quarter, rows, out),
+            Bits::Eight => blocks::<8, false, ROWS>(panel, quarter, rows, out),
+        }
+    }
+}
+
+#[inline(always)]
+fn blocks<const BITS: usize, const DOT: bool, const ROWS: usize>(
+    panel: &Panel<'_>,
+    quarter: usize,
+    rows: [&RoundedRow; ROWS],
+    out: &mut [[f32; PANEL]; ROWS],
+) {
+    let (blocks, lines) = panel.shape::<BITS, ROWS>(rows);
+    // Weights are signed here: those of eight bits are taken off 128, and so are their zero points.
+    let shift = if BITS == 8 { 128 } else { 0 };
+    let mut line = panel.lines.as_ptr().cast::<[uint8x16_t; PANEL / LANES]>();
+    let mut words: [*const i32; ROWS] = rows.map(|row| row.numbers.as_ptr().cast());
+    // SAFETY: all of it needs NEON, and dot products where `DOT` says so, which is what the callers ask for; addresses are
+    // told below.
+    unsafe {
+        let mut sums = [vdupq_n_f32(0.0); ROWS];
+        for block in 0..blocks {
+            let mut whole = [[vdupq_n_s32(0); 2]; ROWS];
+            for _ in 0..lines {
+                // There are `blocks` × `lines` lines, each of four quarters of 16 bytes.
+                let packed = vld1q_u8(line.cast::<u8>().add(quarter * 16));
+                for word in 0..8 / BITS {
+                    let weights = part::<BITS>(packed, word);
+                    for row in 0..ROWS {
+                        // Each row has so many words of four bytes for each of those lines.
+                        let number = words[row].add(word).read_unaligned();
+                        let numbers = vreinterpretq_s8_s32(vdupq_n_s32(number));
+                        whole[row] = add_products::<DOT>(whole[row], weights, numbers);
+                    }
+                }
+                // At most one beyond the last.
+                (line, words) = (line.add(1), words.map(|words| words.add(8 / BITS)));
+            }
+            let worth = scales(panel, block, quarter);
+            let points = points(panel, block, quarter, shift);
+            for row in 0..ROWS {
+                let [first, second] = whole[row];
+                let all = if DOT { first } else { vpaddq_s32(first, second) };
+                let off = vmulq_s32(points, vdupq_n_s32(rows[row].sums[block]));
+                let all = vcvtq_f32_s32(vsubq_s32(all, off));
+                let scale = vmulq_f32(worth, vdupq_n_f32(rows[row].scales[block]));
+                sums[row] = vfmaq_f32(sums[row], all, scale);
+            }
+        }
+        for (sum, out) in sums.into_iter().zip(out) {
+            // There is room for 16 numbers, and this is a quarter of them.
+            vst1q_f32(out.as_mut_ptr().add(quarter * LANES), sum);
+        }
+    }
+}
+
+/// The weights of four inputs for each row.
+///
+/// # Safety
+/// The processor has NEON.
+#[inline(always)]
+unsafe fn part<const BITS: usize>(packed: uint8x16_t, word: usize) -> int8x16_t {
+    // SAFETY: asked of the caller.
+    let weights = unsafe {
+        match (BITS, word) {
+            (8, _) => veorq_u8(packed, vdupq_n_u8(128)),
+            (4, 0) => vandq_u8(packed, vdupq_n_u8(15)),
+            (4, _) => vshrq_n_u8::<4>(packed),
+            (_, 0) => vandq_u8(packed, vdupq_n_u8(3)),
+            (_, 1) => vandq_u8(vshrq_n_u8::<2>(packed), vdupq_n_u8(3)),
+            (_, 2) => vandq_u8(vshrq_n_u8::<4>(packed), vdupq_n_u8(3)),
+            (_, _) => vshrq_n_u8::<6>(packed),
+        }
+    };
+    // SAFETY: as above.
+    unsafe { vreinterpretq_s8_u8(weights) }
+}
+
+/// Adds the products of four inputs for each row; without dot products as two sums for each, whose pairs are added at
+/// the end.
+///
+/// # Safety
+/// The processor has NEON, and dot products where `DOT` says so.
+#[inline(always)]
+unsafe fn add_products<const DOT: bool>(
+    [mut first, second]: [int32x4_t; 2],
+    weights: int8x16_t,
+    numbers: int8x16_t,
+) -> [int32x4_t; 2] {
+    // SAFETY: asked of the caller; the instruction reads and writes the registers that it names.
+    unsafe {
+        if DOT {
+            asm!(
+                ".arch_extension dotprod",
+                "sdot {sum:v}.4s, {weights:v}.16b, {numbers:v}.16b",
+                sum = inout(vreg) first,
+                weights = in(vreg) weights,
+                numbers = in(vreg) numbers,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            return [first, second];
+        }
+        let low = vmull_s8(vget_low_s8(weights), vget_low_s8(numbers));
+        let high = vmull_high_s8(weights, numbers);
+        [vpadalq_s16(first, low), vpadalq_s16(second, high)]
+    }
+}
+
+/// # Safety
+/// The processor has NEON.
+#[inline(always)]
+unsafe fn scales(panel: &Panel<'_>, block: usize, quarter: usize) -> float32x4_t {
+    let first = block * PANEL + quarter * LANES;
+    let worth: [f32; LANES] = match panel.form.scales() {
+        Scales::Half => {
+            let some = &panel.scales.as_chunks::<2>().0[first..][..LANES];
+            std::array::from_fn(|lane| f16::from_le_bytes(some[lane]).to_f32())
+        }
+        Scales::Single => {
+            let some = &panel.scales.as_chunks::<4>().0[first..][..LANES];
+            std::array::from_fn(|lane| f32::from_le_bytes(some[lane]))
+        }
+    };
+    // SAFETY: there are four numbers; the rest is asked of the caller.
+    unsafe { vld1q_f32(worth.as_ptr()) }
+}
+
+/// # Safety
+/// The processor has NEON.
+#[inline(always)]
+unsafe fn points(panel: &Panel<'_>, block: usize, quarter: usize, shift: i32) -> int32x4_t {
+    let points: [i32; LANES] = match panel.points {
+        None => [panel.middle() - shift; LANES],
+        Some(points) => std::array::from_fn(|lane| i32::from(points[block][quarter * LANES + lane]) - shift),
+    };
+    // SAFETY: there are four numbers; the rest is asked of the caller.
+    unsafe { vld1q_s32(points.as_ptr()) }
+}
