@@ -1,6 +1,6 @@
 //! With 256 bits: half a panel at a time.
 
-use crate::form::{Bits, PANEL, Scales};
+use crate::form::{Bits, Form, LINE, PANEL, Scales};
 use crate::matrix::Panel;
 use crate::rounded::{RoundedRow, round_block};
 use std::arch::x86_64::*;
@@ -44,13 +44,16 @@ fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
 ) {
     let (blocks, lines) = panel.shape::<BITS, ROWS>(rows);
     let mut sums = [_mm256_setzero_ps(); ROWS];
-    let mut line = panel.lines.as_ptr().cast::<[__m256i; 2]>();
     let mut words: [*const i32; ROWS] = rows.map(|row| row.numbers.as_ptr().cast());
+    let mut bytes = panel.bytes.as_ptr();
     for block in 0..blocks {
+        let (worth, points) = (scales::<HALF>(bytes, half), points(panel.form, bytes, half));
         let mut whole = [_mm256_setzero_si256(); ROWS];
-        for _ in 0..lines {
-            // SAFETY: there are `blocks` × `lines` lines, each of two halves of 32 bytes, and this is one of them.
-            let packed = unsafe { _mm256_loadu_si256(line.cast::<__m256i>().add(half)) };
+        // SAFETY: there are so many lines of 64 bytes behind them, and the next block behind those, or the end.
+        let (first, next) = unsafe { (bytes.add(panel.form.lines_at()), bytes.add(panel.form.block_bytes())) };
+        for line in 0..lines {
+            // SAFETY: one of those lines, of two halves of 32 bytes.
+            let packed = unsafe { _mm256_loadu_si256(first.add(line * LINE).cast::<__m256i>().add(half)) };
             for word in 0..8 / BITS {
                 for row in 0..ROWS {
                     // SAFETY: each row has so many words of four bytes for each of those lines.
@@ -59,10 +62,9 @@ fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
                 }
             }
             // SAFETY: at most one beyond the last.
-            (line, words) = unsafe { (line.add(1), words.map(|words| words.add(8 / BITS))) };
+            words = words.map(|words| unsafe { words.add(8 / BITS) });
         }
-        let worth = scales::<HALF>(panel, block, half);
-        let points = points(panel, block, half);
+        bytes = next;
         for row in 0..ROWS {
             let off = _mm256_mullo_epi32(points, _mm256_set1_epi32(rows[row].sums[block]));
             let whole = _mm256_cvtepi32_ps(_mm256_sub_epi32(whole[row], off));
@@ -99,26 +101,27 @@ fn add_products<const BITS: usize>(sum: __m256i, packed: __m256i, word: usize, n
     _mm256_add_epi32(sum, products)
 }
 
+/// Half of the scales at the beginning of a block.
 #[target_feature(enable = "avx2,f16c")]
 #[inline]
-fn scales<const HALF: bool>(panel: &Panel<'_>, block: usize, half: usize) -> __m256 {
-    let (scales, place) = (panel.scales.as_ptr(), block * 2 + half);
-    // SAFETY: there are 16 scales for each of the blocks, of two bytes or four, as the form says and `HALF` with it.
+fn scales<const HALF: bool>(block: *const u8, half: usize) -> __m256 {
+    // SAFETY: a block begins with 16 scales of two bytes or four, as the form says and `HALF` with it.
     unsafe {
         if HALF {
-            _mm256_cvtph_ps(_mm_loadu_si128(scales.cast::<__m128i>().add(place)))
+            _mm256_cvtph_ps(_mm_loadu_si128(block.cast::<__m128i>().add(half)))
         } else {
-            _mm256_loadu_ps(scales.cast::<f32>().add(place * LANES))
+            _mm256_loadu_ps(block.cast::<f32>().add(half * LANES))
         }
     }
 }
 
+/// Half of the zero points behind them, or what all have.
 #[target_feature(enable = "avx2")]
 #[inline]
-fn points(panel: &Panel<'_>, block: usize, half: usize) -> __m256i {
-    match panel.points {
-        None => _mm256_set1_epi32(panel.middle()),
-        // SAFETY: each block has 16 bytes, and these are eight of them.
-        Some(points) => _mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(points[block].as_ptr().add(half * LANES).cast()) }),
+fn points(form: &Form, block: *const u8, half: usize) -> __m256i {
+    if !form.points() {
+        return _mm256_set1_epi32(form.bits().middle().into());
     }
+    // SAFETY: there are 16 of a byte where the form says so.
+    _mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(block.add(form.points_at() + half * LANES).cast()) })
 }

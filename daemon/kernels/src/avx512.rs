@@ -32,19 +32,29 @@ fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
     let (blocks, lines) = panel.shape::<BITS, ROWS>(rows);
     let mask = _mm512_set1_epi8(i8::MAX >> (7 - BITS % 8));
     let mut sums = [_mm512_setzero_ps(); ROWS];
-    let mut line = panel.lines.as_ptr();
     let mut words: [*const i32; ROWS] = rows.map(|row| row.numbers.as_ptr().cast());
+    let mut bytes = panel.bytes.as_ptr();
     for block in 0..blocks {
+        // SAFETY: a block begins with 16 scales of two bytes or four, as the form says and `HALF` with it.
+        let worth = unsafe {
+            if HALF { _mm512_cvtph_ps(_mm256_loadu_si256(bytes.cast())) } else { _mm512_loadu_ps(bytes.cast()) }
+        };
+        // SAFETY: behind them are 16 zero points of a byte, where the form says so.
+        let points = panel.form.points().then(|| unsafe {
+            _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.add(panel.form.points_at()).cast()))
+        });
         // Two sums for each row: one product does not wait for the one before it.
-        let mut even = rows.map(|row| match panel.points {
+        let mut even = rows.map(|row| match points {
             // SAFETY: each row has a sum for each of the blocks.
             None => _mm512_set1_epi32(-panel.middle() * unsafe { row.sums.get_unchecked(block) }),
             Some(_) => _mm512_setzero_si512(),
         });
         let mut odd = [_mm512_setzero_si512(); ROWS];
-        for _ in 0..lines {
-            // SAFETY: there are `blocks` × `lines` lines, each of 64 bytes, and this is one of them.
-            let packed = unsafe { _mm512_loadu_si512(line.cast()) };
+        // SAFETY: there are so many lines of 64 bytes behind them, and the next block behind those, or the end.
+        let (first, next) = unsafe { (bytes.add(panel.form.lines_at()), bytes.add(panel.form.block_bytes())) };
+        for line in 0..lines {
+            // SAFETY: one of those lines.
+            let packed = unsafe { _mm512_loadu_si512(first.add(line * LINE).cast()) };
             for word in 0..8 / BITS {
                 let weights = part::<BITS>(packed, word, mask);
                 for row in 0..ROWS {
@@ -55,13 +65,12 @@ fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
                 }
             }
             // SAFETY: at most one beyond the last.
-            (line, words) = unsafe { (line.add(1), words.map(|words| words.add(8 / BITS))) };
+            words = words.map(|words| unsafe { words.add(8 / BITS) });
         }
-        let worth = scales::<HALF>(panel, block);
+        bytes = next;
         for row in 0..ROWS {
             let mut whole = _mm512_add_epi32(even[row], odd[row]);
-            if let Some(points) = panel.points {
-                let points = _mm512_cvtepu8_epi32(bytes(&points[block]));
+            if let Some(points) = points {
                 let off = _mm512_mullo_epi32(points, _mm512_set1_epi32(rows[row].sums[block]));
                 whole = _mm512_sub_epi32(whole, off);
             }
@@ -88,27 +97,6 @@ fn part<const BITS: usize>(line: __m512i, word: usize, mask: __m512i) -> __m512i
         (2, 3) => _mm512_and_si512(_mm512_srli_epi16::<6>(line), mask),
         (_, _) => _mm512_and_si512(_mm512_srli_epi16::<4>(line), mask),
     }
-}
-
-#[target_feature(enable = "avx512f,f16c")]
-#[inline]
-fn scales<const HALF: bool>(panel: &Panel<'_>, block: usize) -> __m512 {
-    let scales = panel.scales.as_ptr();
-    // SAFETY: there are 16 scales for each of the blocks, of two bytes or four, as the form says and `HALF` with it.
-    unsafe {
-        if HALF {
-            _mm512_cvtph_ps(_mm256_loadu_si256(scales.cast::<__m256i>().add(block)))
-        } else {
-            _mm512_loadu_ps(scales.cast::<f32>().add(block * PANEL))
-        }
-    }
-}
-
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn bytes(from: &[u8; PANEL]) -> __m128i {
-    // SAFETY: there are 16 bytes.
-    unsafe { _mm_loadu_si128(from.as_ptr().cast()) }
 }
 
 const _: () = assert!(LINE == 64 && PANEL == 16);

@@ -90,8 +90,9 @@ pub enum FormError {
     },
 }
 
-/// How a quantized matrix of `rows` outputs and `depth` inputs lies in memory: one panel after the other, each with
-/// scales (a block's 16 side by side), zero points in the same order where there are any, and lines.
+/// How a quantized matrix of `rows` outputs and `depth` inputs lies in memory: one panel after the other, in each of them one
+/// block after the other, with the 16 scales of the panel's rows, their zero points where there are any, and lines. So
+/// a product reads it from the beginning to the end, which is what processors fetch ahead of.
 ///
 /// A line has four bytes for each row of the panel. Its lowest `bits` of those are the weights of four inputs in a row, the
 /// next `bits` those of the next four, and so on; so one mask and one product of four bytes gives 16 sums of four. Rows
@@ -185,10 +186,10 @@ impl Form {
         self.rows.div_ceil(PANEL)
     }
 
-    /// Bytes of a panel: whole lines of a processor's cache.
+    /// Bytes of a panel.
     #[must_use]
     pub fn panel_bytes(&self) -> usize {
-        self.lines_at() + self.blocks() * self.lines_of_block() * LINE
+        self.blocks() * self.block_bytes()
     }
 
     /// Bytes of the matrix.
@@ -197,13 +198,19 @@ impl Form {
         self.panels() * self.panel_bytes()
     }
 
-    pub(crate) fn points_at(&self) -> usize {
-        self.blocks() * PANEL * self.scales.bytes()
+    /// Bytes of a panel's block.
+    pub(crate) fn block_bytes(&self) -> usize {
+        self.lines_at() + self.lines_of_block() * LINE
     }
 
+    /// Where zero points begin in a block: behind the scales.
+    pub(crate) fn points_at(&self) -> usize {
+        PANEL * self.scales.bytes()
+    }
+
+    /// Where lines begin in a block.
     pub(crate) fn lines_at(&self) -> usize {
-        let points = if self.points { self.blocks() * PANEL } else { 0 };
-        (self.points_at() + points).next_multiple_of(LINE)
+        self.points_at() + if self.points { PANEL } else { 0 }
     }
 
     pub(crate) fn lines_of_block(&self) -> usize {

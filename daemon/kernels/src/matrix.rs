@@ -1,7 +1,7 @@
 //! A quantized matrix, and what is made of it.
 
 use crate::columns::{Number, Part};
-use crate::form::{Form, LINE, PANEL};
+use crate::form::{Form, PANEL};
 use crate::instructions::Instructions;
 use crate::rounded::RoundedRow;
 
@@ -24,11 +24,7 @@ pub struct Matrix<'a> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Panel<'a> {
     pub(crate) form: &'a Form,
-    /// Of each block 16, one for each row.
-    pub(crate) scales: &'a [u8],
-    /// The same; none in a matrix without zero points of its own.
-    pub(crate) points: Option<&'a [[u8; PANEL]]>,
-    pub(crate) lines: &'a [[u8; LINE]],
+    pub(crate) bytes: &'a [u8],
 }
 
 impl<'a> Matrix<'a> {
@@ -74,14 +70,7 @@ impl<'a> Matrix<'a> {
 
     fn panel(&self, place: usize) -> Panel<'_> {
         let form = &self.form;
-        let bytes = &self.bytes[place * form.panel_bytes()..][..form.panel_bytes()];
-        let points = &bytes[form.points_at()..][..if form.points() { form.blocks() * PANEL } else { 0 }];
-        Panel {
-            form,
-            scales: &bytes[..form.points_at()],
-            points: form.points().then(|| points.as_chunks().0),
-            lines: bytes[form.lines_at()..].as_chunks().0,
-        }
+        Panel { form, bytes: &self.bytes[place * form.panel_bytes()..][..form.panel_bytes()] }
     }
 }
 
@@ -111,16 +100,15 @@ impl Panel<'_> {
     }
 
     /// How many blocks there are, and lines to a block. What the vector instructions read without asking is made sure of
-    /// here, once for a panel: that there are so many lines and scales, and of each row so many numbers.
+    /// here, once for a panel: that it has its blocks, of so many bits, and of each row so many numbers.
     pub(crate) fn shape<const BITS: usize, const ROWS: usize>(&self, rows: [&RoundedRow; ROWS]) -> (usize, usize) {
-        let Self { form, scales, points, lines } = self;
-        let (blocks, lines_of_block) = (form.blocks(), form.lines_of_block());
-        assert!(form.bits().count() == BITS && scales.len() == blocks * PANEL * form.scales().bytes());
-        assert!(lines.len() == blocks * lines_of_block && points.is_none_or(|points| points.len() == blocks));
+        let Self { form, bytes } = self;
+        let blocks = form.blocks();
+        assert!(form.bits().count() == BITS && bytes.len() == blocks * form.block_bytes());
         for row in rows {
             assert!(row.sums.len() == blocks && row.scales.len() == blocks);
-            assert!(row.numbers.len() == lines.len() * form.bits().depth_of_line());
+            assert!(row.numbers.len() == blocks * form.block());
         }
-        (blocks, lines_of_block)
+        (blocks, form.lines_of_block())
     }
 }

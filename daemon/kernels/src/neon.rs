@@ -1,6 +1,6 @@
 //! With 128 bits: a quarter of a panel at a time.
 
-use crate::form::{Bits, PANEL, Scales};
+use crate::form::{Bits, Form, LINE, PANEL, Scales};
 use crate::matrix::Panel;
 use crate::rounded::RoundedRow;
 use half::f16;
@@ -51,20 +51,20 @@ fn blocks<const BITS: usize, const DOT: bool, const ROWS: usize>(
     rows: [&RoundedRow; ROWS],
     out: &mut [[f32; PANEL]; ROWS],
 ) {
-    let (blocks, lines) = panel.shape::<BITS, ROWS>(rows);
+    let (_, lines) = panel.shape::<BITS, ROWS>(rows);
     // Weights are signed here: those of eight bits are taken off 128, and so are their zero points.
     let shift = if BITS == 8 { 128 } else { 0 };
-    let mut line = panel.lines.as_ptr().cast::<[uint8x16_t; PANEL / LANES]>();
     let mut words: [*const i32; ROWS] = rows.map(|row| row.numbers.as_ptr().cast());
     // SAFETY: all of it needs NEON, and dot products where `DOT` says so, which is what the callers ask for; addresses are
     // told below.
     unsafe {
         let mut sums = [vdupq_n_f32(0.0); ROWS];
-        for block in 0..blocks {
+        for (block, bytes) in panel.bytes.chunks_exact(panel.form.block_bytes()).enumerate() {
             let mut whole = [[vdupq_n_s32(0); 2]; ROWS];
-            for _ in 0..lines {
-                // There are `blocks` × `lines` lines, each of four quarters of 16 bytes.
-                let packed = vld1q_u8(line.cast::<u8>().add(quarter * 16));
+            // Each block has `lines` lines of four quarters of 16 bytes.
+            let first = bytes.as_ptr().add(panel.form.lines_at() + quarter * LINE / 4);
+            for line in 0..lines {
+                let packed = vld1q_u8(first.add(line * LINE));
                 for word in 0..8 / BITS {
                     let weights = part::<BITS>(packed, word);
                     for row in 0..ROWS {
@@ -75,10 +75,10 @@ fn blocks<const BITS: usize, const DOT: bool, const ROWS: usize>(
                     }
                 }
                 // At most one beyond the last.
-                (line, words) = (line.add(1), words.map(|words| words.add(8 / BITS)));
+                words = words.map(|words| words.add(8 / BITS));
             }
-            let worth = scales(panel, block, quarter);
-            let points = points(panel, block, quarter, shift);
+            let worth = scales(panel.form, bytes, quarter);
+            let points = points(panel.form, bytes, quarter, shift);
             for row in 0..ROWS {
                 let [first, second] = whole[row];
                 let all = if DOT { first } else { vpaddq_s32(first, second) };
@@ -147,18 +147,20 @@ unsafe fn add_products<const DOT: bool>(
     }
 }
 
+/// A quarter of the scales at the beginning of a block.
+///
 /// # Safety
 /// The processor has NEON.
 #[inline(always)]
-unsafe fn scales(panel: &Panel<'_>, block: usize, quarter: usize) -> float32x4_t {
-    let first = block * PANEL + quarter * LANES;
-    let worth: [f32; LANES] = match panel.form.scales() {
+unsafe fn scales(form: &Form, block: &[u8], quarter: usize) -> float32x4_t {
+    let first = quarter * LANES;
+    let worth: [f32; LANES] = match form.scales() {
         Scales::Half => {
-            let some = &panel.scales.as_chunks::<2>().0[first..][..LANES];
+            let some = &block.as_chunks::<2>().0[first..][..LANES];
             std::array::from_fn(|lane| f16::from_le_bytes(some[lane]).to_f32())
         }
         Scales::Single => {
-            let some = &panel.scales.as_chunks::<4>().0[first..][..LANES];
+            let some = &block.as_chunks::<4>().0[first..][..LANES];
             std::array::from_fn(|lane| f32::from_le_bytes(some[lane]))
         }
     };
@@ -166,13 +168,16 @@ unsafe fn scales(panel: &Panel<'_>, block: usize, quarter: usize) -> float32x4_t
     unsafe { vld1q_f32(worth.as_ptr()) }
 }
 
+/// A quarter of the zero points behind them, or what all have.
+///
 /// # Safety
 /// The processor has NEON.
 #[inline(always)]
-unsafe fn points(panel: &Panel<'_>, block: usize, quarter: usize, shift: i32) -> int32x4_t {
-    let points: [i32; LANES] = match panel.points {
-        None => [panel.middle() - shift; LANES],
-        Some(points) => std::array::from_fn(|lane| i32::from(points[block][quarter * LANES + lane]) - shift),
+unsafe fn points(form: &Form, block: &[u8], quarter: usize, shift: i32) -> int32x4_t {
+    let points: [i32; LANES] = if form.points() {
+        std::array::from_fn(|lane| i32::from(block[form.points_at() + quarter * LANES + lane]) - shift)
+    } else {
+        [i32::from(form.bits().middle()) - shift; LANES]
     };
     // SAFETY: there are four numbers; the rest is asked of the caller.
     unsafe { vld1q_s32(points.as_ptr()) }

@@ -65,20 +65,18 @@ pub fn pack(form: &Form, published: Published<'_>, out: &mut [u8]) -> Result<(),
 /// Puts one row into its lane of a panel.
 fn put(form: &Form, row: Published<'_>, lane: usize, panel: &mut [u8]) {
     let (bits, scale) = (form.bits().count(), form.scales().bytes());
-    let (ahead, lines) = panel.split_at_mut(form.lines_at());
-    let (scales, points) = ahead.split_at_mut(form.points_at());
-    for (from, to) in row.scales.chunks_exact(scale).zip(scales.chunks_exact_mut(PANEL * scale)) {
-        to[lane * scale..][..scale].copy_from_slice(from);
-    }
     let (each, mask) = (8 / bits, u8::MAX >> (8 - bits));
-    let of_block = |block: usize| row.points[block / each] >> (block % each * bits) & mask;
-    if form.points() {
-        for (block, to) in points.chunks_exact_mut(PANEL).take(form.blocks()).enumerate() {
-            to[lane] = of_block(block);
+    let numbers = row.numbers.chunks_exact(form.block() * bits / 8);
+    let blocks = panel.chunks_exact_mut(form.block_bytes()).zip(numbers.zip(row.scales.chunks_exact(scale)));
+    for (place, (block, (numbers, from))) in blocks.enumerate() {
+        block[lane * scale..][..scale].copy_from_slice(from);
+        if form.points() {
+            block[form.points_at() + lane] = row.points[place / each] >> (place % each * bits) & mask;
         }
-    }
-    for (from, line) in row.numbers.as_chunks::<4>().0.iter().zip(lines.chunks_exact_mut(LINE)) {
-        line[lane * 4..][..4].copy_from_slice(&spread(u32::from_le_bytes(*from), bits).to_le_bytes());
+        let lines = block[form.lines_at()..].chunks_exact_mut(LINE);
+        for (from, line) in numbers.as_chunks::<4>().0.iter().zip(lines) {
+            line[lane * 4..][..4].copy_from_slice(&spread(u32::from_le_bytes(*from), bits).to_le_bytes());
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The product in plain words: what all others are held to, and what runs where there is none of them.
 
-use crate::form::{PANEL, Scales};
+use crate::form::{LINE, PANEL, Scales};
 use crate::matrix::Panel;
 use crate::rounded::RoundedRow;
 use half::f16;
@@ -24,26 +24,32 @@ pub(crate) fn multiply<const ROWS: usize>(
 
 /// The product of one block, a whole number.
 fn product(panel: &Panel<'_>, row: &RoundedRow, block: usize, lane: usize) -> i32 {
-    let (lines, bits) = (panel.form.lines_of_block(), panel.form.bits());
+    let form = panel.form;
+    let bits = form.bits();
     let mask = u8::MAX >> (8 - bits.count());
-    let depth = bits.depth_of_line();
-    let lines = &panel.lines[block * lines..][..lines];
-    let numbers = row.numbers[block * panel.form.block()..].chunks_exact(depth);
+    let bytes = of_block(panel, block);
+    let lines = bytes[form.lines_at()..].chunks_exact(LINE);
+    let numbers = row.numbers[block * form.block()..].chunks_exact(bits.depth_of_line());
     let mut sum = 0;
-    for (line, numbers) in lines.iter().zip(numbers) {
+    for (line, numbers) in lines.zip(numbers) {
         for (weight, number) in numbers.iter().enumerate() {
             let byte = line[lane * 4 + weight % 4];
             sum += i32::from(byte >> (weight / 4 * bits.count()) & mask) * i32::from(*number);
         }
     }
-    let point = panel.points.map_or(panel.middle(), |points| points[block][lane].into());
+    let point = if form.points() { bytes[form.points_at() + lane].into() } else { panel.middle() };
     sum - point * row.sums[block]
 }
 
 fn scale(panel: &Panel<'_>, block: usize, lane: usize) -> f32 {
-    let place = block * PANEL + lane;
+    let scales = of_block(panel, block);
     match panel.form.scales() {
-        Scales::Half => f16::from_le_bytes(panel.scales.as_chunks().0[place]).to_f32(),
-        Scales::Single => f32::from_le_bytes(panel.scales.as_chunks().0[place]),
+        Scales::Half => f16::from_le_bytes(scales.as_chunks().0[lane]).to_f32(),
+        Scales::Single => f32::from_le_bytes(scales.as_chunks().0[lane]),
     }
+}
+
+fn of_block<'a>(panel: &Panel<'a>, block: usize) -> &'a [u8] {
+    let bytes = panel.form.block_bytes();
+    &panel.bytes[block * bytes..][..bytes]
 }

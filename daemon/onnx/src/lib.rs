@@ -16,6 +16,7 @@ mod memory;
 mod packed;
 mod port;
 mod prepare;
+mod product;
 mod provider;
 mod requantize;
 mod session;
@@ -34,6 +35,7 @@ pub use memory::usable_memory;
 pub use packed::{Origin, PackedSettings, Packing, find_packed};
 pub use port::{Dim, Port, Signature};
 pub use prepare::{DraftError, Outcome, Pass, REWRITING, Rewritten, grows_in_place, rewrite};
+pub use product::Kernels;
 pub use provider::{
     Attached, DeviceKind, Difference, Found, LoadPluginError, ParseWantedError, Provider, ReadProfileError, Share,
     Standing, TOLERANCE, Trial, TrialError, UnknownProvider, Wanted, find_plugin, try_provider,

@@ -9,6 +9,7 @@ use crate::provider::{
 use crate::settings::{Providers, SessionSettings};
 use crate::stop::Stop;
 use crate::tensor::{Tensor, TensorError};
+use ort::operator::OperatorDomain;
 use ort::session::builder::{AutoDevicePolicy, GraphOptimizationLevel, SessionBuilder};
 use ort::session::{RunOptions, SessionInputValue};
 use std::borrow::Cow;
@@ -129,10 +130,12 @@ pub struct Session {
 pub(crate) const WEIGHTS_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
 /// Where a graph comes from.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 enum Source<'a> {
     File,
     Made(&'a [u8]),
+    /// With operators of hob's own.
+    Placed(&'a [u8], Arc<OperatorDomain>),
 }
 
 impl Session {
@@ -177,10 +180,23 @@ impl Session {
             return open_packed(runtime, Origin { path, prepared: Some(graph) }, settings, packed)
                 .map(Self::with_packing);
         }
-        let folder = path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
-        let mut settings = settings.clone();
-        settings.entries.push((WEIGHTS_FOLDER.to_owned(), folder));
-        Self::open_from(runtime, path, Source::Made(graph), &settings, None)
+        Self::open_from(runtime, path, Source::Made(graph), &beside(path, settings), None)
+    }
+
+    /// Loads a graph in which hob's own operators stand for some of those of the one at `path`, with the rest of the weights
+    /// that lie beside that one.
+    ///
+    /// # Errors
+    /// [`OpenSessionError`], by what has to be done about it.
+    pub(crate) fn open_placed(
+        runtime: &Runtime,
+        path: &Path,
+        graph: &[u8],
+        settings: &SessionSettings,
+        operators: Arc<OperatorDomain>,
+    ) -> Result<Self, OpenSessionError> {
+        let settings = beside(path, settings);
+        Self::open_from(runtime, path, Source::Placed(graph, operators), &settings, None)
     }
 
     /// As [`Session::open_made`], and watched: [`Session::profile`] tells afterwards who ran what.
@@ -210,9 +226,13 @@ impl Session {
         let other = |error: ort::Error| OpenSessionError::Other { path: path.to_owned(), reason: error.to_string() };
         let builder = configured(runtime, settings, profile.as_ref()).map_err(other)?;
         let (mut builder, attached) = with_providers(runtime, builder, settings)?;
-        let committed = match source {
+        let committed = match source.clone() {
             Source::File => builder.commit_from_file(path),
             Source::Made(graph) => builder.commit_from_memory(graph),
+            Source::Placed(graph, operators) => builder
+                .with_operators(operators)
+                .map_err(ort::Error::from)
+                .and_then(|mut builder| builder.commit_from_memory(graph)),
         };
         let session = match committed {
             Ok(session) => session,
@@ -309,6 +329,14 @@ impl Session {
         };
         outputs.into_iter().map(tensor).collect()
     }
+}
+
+/// The settings for a graph given as bytes, whose weights lie beside the file `path`.
+fn beside(path: &Path, settings: &SessionSettings) -> SessionSettings {
+    let folder = path.parent().unwrap_or(Path::new("")).to_string_lossy().into_owned();
+    let mut settings = settings.clone();
+    settings.entries.push((WEIGHTS_FOLDER.to_owned(), folder));
+    settings
 }
 
 /// Why a run failed. ONNX Runtime has no code of its own for one that was stopped.

@@ -2,6 +2,7 @@
 
 use crate::cpus::{Cpus, Crew};
 use crate::packed::PackedSettings;
+use crate::product::Kernels;
 use crate::provider::{Provider, Wanted};
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -27,6 +28,8 @@ pub struct SessionSettings {
     /// Where weights are kept as the processor's kernels want them, so that they are pages of a file; `None` packs them into
     /// memory at each start.
     pub packed: Option<PackedSettings>,
+    /// Whose kernels multiply with packed weights, where activations may be rounded to 8 bits.
+    pub kernels: Kernels,
     /// Further `session.*` entries by ONNX Runtime's own names.
     pub entries: Vec<(String, String)>,
 }
@@ -41,6 +44,7 @@ impl Default for SessionSettings {
             memory_pattern: false,
             arena: true,
             packed: None,
+            kernels: Kernels::default(),
             entries: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 use super::wire::{self, Field, fields, tag};
 use crate::graph::proto::{Attribute, Constant, Entry, GraphBody, Kind, Node, Opset, TensorKind, Value};
 use crate::graph::{Graph, ReadGraphError, Weights};
+use crate::product::DOMAIN;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -253,6 +254,15 @@ impl Draft {
         self.add_constant(Constant { name, dims, element: 7, raw, ..Constant::default() })
     }
 
+    /// Puts other operators in the place of some.
+    pub(super) fn replace(&mut self, other: impl Fn(&Node) -> Option<Node>) {
+        for part in &mut self.parts {
+            if let Some(node) = other(&part.node) {
+                *part = Part { node, written: None };
+            }
+        }
+    }
+
     /// Adds an operator; it is in its place after [`Draft::settle`].
     pub(super) fn add(&mut self, node: Node) {
         self.parts.push(Part { node, written: None });
@@ -317,8 +327,10 @@ impl Draft {
     /// [`DraftError`] as in reading.
     pub(super) fn written(&self) -> Result<Vec<u8>, DraftError> {
         let mut out = Vec::with_capacity(self.bytes.len());
-        let contrib = self.nodes().any(|node| node.domain == CONTRIB);
-        let mut has_contrib = false;
+        // A domain that operators here are from, and that the file may not name yet.
+        let domains = [CONTRIB, DOMAIN].into_iter();
+        let mut missing: BTreeSet<&str> =
+            domains.filter(|domain| self.nodes().any(|node| node.domain == *domain)).collect();
         for field in fields(&self.bytes).map_err(DraftError::Foreign)? {
             if field.tag == tag::MODEL_GRAPH {
                 wire::put(&mut out, field.tag, &self.body(field.content)?);
@@ -329,13 +341,15 @@ impl Draft {
             if field.tag == tag::MODEL_METADATA && key() == super::in_place::MARK.0 {
                 continue;
             }
-            if field.tag == tag::MODEL_OPSET {
-                has_contrib |= Opset::decode(field.content).is_ok_and(|opset| opset.domain == CONTRIB);
+            if field.tag == tag::MODEL_OPSET
+                && let Ok(opset) = Opset::decode(field.content)
+            {
+                missing.remove(opset.domain.as_str());
             }
             field.copy_to(&mut out);
         }
-        if contrib && !has_contrib {
-            wire::put_message(&mut out, tag::MODEL_OPSET, &Opset { domain: CONTRIB.to_owned(), version: 1 });
+        for domain in missing {
+            wire::put_message(&mut out, tag::MODEL_OPSET, &Opset { domain: domain.to_owned(), version: 1 });
         }
         for (key, value) in &self.marks {
             let entry = Entry { key: (*key).to_owned(), value: (*value).to_owned() };

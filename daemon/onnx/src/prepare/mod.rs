@@ -14,6 +14,7 @@ mod fuse;
 mod in_place;
 mod mask;
 mod names;
+mod place;
 mod report;
 mod rows;
 mod shapes;
@@ -24,6 +25,7 @@ pub(crate) mod wire;
 mod world;
 
 pub use draft::DraftError;
+pub(crate) use place::place;
 pub use in_place::grows_in_place;
 pub use report::{Outcome, Pass};
 

@@ -1,7 +1,10 @@
 //! Weights that were packed once.
 
 use crate::runtime;
-use hob_onnx::{Dim, Element, Origin, PackedSettings, Packing, Session, SessionSettings, Tensor, find_packed};
+use hob_onnx::{
+    Dim, Element, Kernels, Origin, PackedSettings, Packing, Pass, Session, SessionSettings, Tensor, find_packed, rewrite,
+};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 const DECODER: &str = "decoder_model_merged_q4f16.onnx";
@@ -136,4 +139,38 @@ fn what_another_process_packs_is_left_alone_and_what_one_began_is_removed() {
     // What is packed is opened whoever packs something else.
     other.lock().unwrap();
     assert_eq!(open(&path, &packed).1, Packing::Mapped);
+}
+
+/// The fixture's decoder, with activations rounded to 8 bits.
+fn rounded(path: &Path) -> Vec<u8> {
+    let published = std::fs::read(path).expect("the fixture can be read");
+    rewrite(path, &published, &BTreeSet::from([Pass::Accuracy])).expect("it can be rewritten").graph
+}
+
+fn open_rounded(path: &Path, settings: &SessionSettings, packed: &PackedSettings) -> (Session, Packing) {
+    let settings = SessionSettings { packed: Some(packed.clone()), ..settings.clone() };
+    let session = Session::open_prepared(&runtime(), path, &rounded(path), &settings).expect("the fixture opens");
+    let packing = session.packing().expect("it was asked for").clone();
+    (session, packing)
+}
+
+#[test]
+fn own_kernels_are_as_near_to_unrounded_activations_as_those_of_onnx_runtime() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, packed) = (decoder(folder.path()), settings(folder.path()));
+    let exact = logits(&mut Session::open(&runtime(), &path, &SessionSettings::default()).unwrap());
+    let away = |session: &mut Session| -> f32 {
+        let squares = logits(session).into_iter().zip(&exact).map(|(logit, exact)| (logit - exact).powi(2));
+        (squares.sum::<f32>() / exact.iter().map(|exact| exact.powi(2)).sum::<f32>()).sqrt()
+    };
+    let theirs = SessionSettings { kernels: Kernels::OnnxRuntime, ..SessionSettings::default() };
+    let (mut theirs, packing) = open_rounded(&path, &theirs, &packed);
+    assert_eq!(packing, Packing::Made);
+    let theirs = away(&mut theirs);
+    for packing in [Packing::Made, Packing::Mapped] {
+        let (mut own, found) = open_rounded(&path, &SessionSettings::default(), &packed);
+        let own = away(&mut own);
+        assert_eq!(found, packing);
+        assert!(own > 0.0 && own < theirs * 1.3 && own < 0.05, "{own} beside {theirs}");
+    }
 }

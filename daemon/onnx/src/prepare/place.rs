@@ -1,0 +1,34 @@
+//! Products to hob's own operator, which knows its matrix by a place in a file.
+
+use super::draft::{Draft, DraftError, operator};
+use crate::graph::Node;
+use crate::product::{DOMAIN, Product, operator_for};
+use std::collections::HashMap;
+use std::path::Path;
+
+/// The graph in the file `path` with those products in the operator's hands; their weights are left out of it.
+///
+/// # Errors
+/// [`DraftError`] for a graph that nothing is changed in.
+pub(crate) fn place(path: &Path, graph: &[u8], products: &[Product]) -> Result<Vec<u8>, DraftError> {
+    let mut draft = Draft::read(path, graph)?;
+    let outputs = products.iter().flat_map(|product| product.outputs.iter().map(move |output| (output.as_str(), product)));
+    let by_output: HashMap<&str, &Product> = outputs.collect();
+    draft.replace(|node| Some(placed(node, by_output.get(node.outputs.first()?.as_str())?)));
+    draft.written()
+}
+
+fn placed(node: &Node, product: &Product) -> Node {
+    let input = |place: usize| node.inputs.get(place).map_or("", String::as_str);
+    let output = node.outputs.first().map_or("", String::as_str);
+    let form = &product.form;
+    let mut placed = operator(DOMAIN, operator_for(form.scales()), &node.name, &[input(0)], &[output]);
+    let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+    placed.set_integer("N", number(form.rows()));
+    placed.set_integer("K", number(form.depth()));
+    placed.set_integer("block_size", number(form.block()));
+    placed.set_integer("bits", number(form.bits().count()));
+    placed.set_integer("points", i64::from(form.points()));
+    placed.set_integer("offset", i64::try_from(product.offset).unwrap_or(i64::MAX));
+    placed
+}

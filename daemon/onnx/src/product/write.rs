@@ -1,0 +1,82 @@
+//! Matrices into a file, in panels.
+
+use super::find::Product;
+use crate::graph::{Weights, WeightsError};
+use hob_kernels::{PANEL, PackError, Published, pack};
+use std::fs::File;
+use std::io;
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+/// Bytes of panels that are made at a time, about, by each thread.
+const CHUNK: usize = 4 << 20;
+
+/// Why matrices could not be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WriteError {
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    #[error("cannot write {path}: {source}")]
+    File { path: PathBuf, source: io::Error },
+    #[error("a thread that packed weights has ended")]
+    Thread,
+}
+
+/// Writes the matrices into a new file, and syncs it. What the system keeps of it in memory is let go again, since it
+/// lies there in the small pages in which it was written: read anew, it comes in large ones where the system has them.
+pub(crate) fn write(products: &[Product], path: &Path, threads: usize) -> Result<(), WriteError> {
+    let failed = |source| WriteError::File { path: path.to_owned(), source };
+    let file = File::create_new(path).map_err(failed)?;
+    file.set_len(products.last().map_or(0, Product::end)).map_err(failed)?;
+    let tasks: Vec<(&Product, Range<usize>)> = products.iter().flat_map(tasks).collect();
+    let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let work = || {
+        while let Some((product, panels)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if over.load(Ordering::Relaxed) {
+                break;
+            }
+            let written = put(product, panels, &file, path);
+            over.fetch_or(written.is_err(), Ordering::Relaxed);
+            written?;
+        }
+        Ok(())
+    };
+    thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let own = work();
+        let ended = others.into_iter().map(|other| other.join().unwrap_or(Err(WriteError::Thread)));
+        [own].into_iter().chain(ended).collect::<Result<(), _>>()
+    })?;
+    file.sync_all().map_err(failed)?;
+    // Where the system does not listen, pages stay small and reading slower.
+    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).ok();
+    Ok(())
+}
+
+/// A matrix, some panels at a time.
+fn tasks(product: &Product) -> impl Iterator<Item = (&Product, Range<usize>)> {
+    let (panels, at_once) = (product.form.panels(), (CHUNK / product.form.panel_bytes()).max(1));
+    (0..panels).step_by(at_once).map(move |first| (product, first..panels.min(first + at_once)))
+}
+
+fn put(product: &Product, panels: &Range<usize>, file: &File, path: &Path) -> Result<(), WriteError> {
+    let Product { form, offset, numbers, scales, points, .. } = product;
+    let rows = panels.start * PANEL..form.rows().min(panels.end * PANEL);
+    let [numbers_row, scales_row, points_row] = form.published_row();
+    let read = |weights: &Weights, row: usize| {
+        let mut bytes = vec![0; rows.len() * row];
+        weights.read_at(rows.start * row, &mut bytes).map(|()| bytes)
+    };
+    let (numbers, scales) = (read(numbers, numbers_row)?, read(scales, scales_row)?);
+    let points = points.as_ref().map(|points| read(points, points_row)).transpose()?.unwrap_or_default();
+    let mut packed = vec![0; panels.len() * form.panel_bytes()];
+    pack(form, Published { numbers: &numbers, scales: &scales, points: &points }, &mut packed)?;
+    let place = u64::try_from(panels.start * form.panel_bytes()).unwrap_or(u64::MAX);
+    file.write_all_at(&packed, offset.saturating_add(place))
+        .map_err(|source| WriteError::File { path: path.to_owned(), source })
+}
