@@ -1,8 +1,9 @@
 //! With 256 bits: half a panel at a time.
 
 use crate::form::{Bits, Form, LINE, PANEL, Scales};
+use crate::instructions::Work;
 use crate::matrix::Panel;
-use crate::rounded::{RoundedRow, round_block};
+use crate::rounded::RoundedRow;
 use std::arch::x86_64::*;
 
 /// Lanes of 32 bits.
@@ -29,10 +30,10 @@ pub(crate) unsafe fn multiply<const ROWS: usize>(
 }
 
 /// # Safety
-/// The processor has AVX2.
-#[target_feature(enable = "avx2")]
-pub(crate) unsafe fn round(from: &[f32], to: &mut [i8]) -> (f32, i32) {
-    round_block(from, to)
+/// The processor has AVX2, FMA and F16C.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(crate) unsafe fn run<W: Work>(work: W) -> W::Out {
+    work.run()
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]

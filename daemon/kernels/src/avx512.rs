@@ -1,6 +1,7 @@
 //! With 512 bits and sums of four products at a time.
 
 use crate::form::{Bits, LINE, PANEL, Scales};
+use crate::instructions::Work;
 use crate::matrix::Panel;
 use crate::rounded::RoundedRow;
 use std::arch::x86_64::*;
@@ -23,6 +24,13 @@ pub(crate) unsafe fn multiply<const ROWS: usize>(
     }
 }
 
+/// # Safety
+/// As there.
+#[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma,f16c")]
+pub(crate) unsafe fn run<W: Work>(work: W) -> W::Out {
+    work.run()
+}
+
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
 fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
     panel: &Panel<'_>,
@@ -39,16 +47,20 @@ fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
         let worth = unsafe {
             if HALF { _mm512_cvtph_ps(_mm256_loadu_si256(bytes.cast())) } else { _mm512_loadu_ps(bytes.cast()) }
         };
-        // SAFETY: behind them are 16 zero points of a byte, where the form says so.
-        let points = panel.form.points().then(|| unsafe {
-            _mm512_cvtepu8_epi32(_mm_loadu_si128(bytes.add(panel.form.points_at()).cast()))
+        let points = if panel.form.points() {
+            // SAFETY: behind them are 16 zero points of a byte, as the form says.
+            _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(bytes.add(panel.form.points_at()).cast()) })
+        } else {
+            _mm512_set1_epi32(panel.middle())
+        };
+        // What zero points take off; they and the sums of a block have 16 bits (see `Form::LONGEST_BLOCK`).
+        let off = rows.map(|row| {
+            // SAFETY: each row has a sum for each of the blocks.
+            let off = -unsafe { row.sums.get_unchecked(block) } & 0xffff;
+            _mm512_dpwssd_epi32(_mm512_setzero_si512(), points, _mm512_set1_epi32(off))
         });
         // Two sums for each row: one product does not wait for the one before it.
-        let mut even = rows.map(|row| match points {
-            // SAFETY: each row has a sum for each of the blocks.
-            None => _mm512_set1_epi32(-panel.middle() * unsafe { row.sums.get_unchecked(block) }),
-            Some(_) => _mm512_setzero_si512(),
-        });
+        let mut even = [_mm512_setzero_si512(); ROWS];
         let mut odd = [_mm512_setzero_si512(); ROWS];
         // SAFETY: there are so many lines of 64 bytes behind them, and the next block behind those, or the end.
         let (first, next) = unsafe { (bytes.add(panel.form.lines_at()), bytes.add(panel.form.block_bytes())) };
@@ -69,11 +81,7 @@ fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
         }
         bytes = next;
         for row in 0..ROWS {
-            let mut whole = _mm512_add_epi32(even[row], odd[row]);
-            if let Some(points) = points {
-                let off = _mm512_mullo_epi32(points, _mm512_set1_epi32(rows[row].sums[block]));
-                whole = _mm512_sub_epi32(whole, off);
-            }
+            let whole = _mm512_add_epi32(_mm512_add_epi32(even[row], odd[row]), off[row]);
             // SAFETY: each row has a scale for each of the blocks.
             let scale = _mm512_set1_ps(unsafe { *rows[row].scales.get_unchecked(block) });
             sums[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(whole), _mm512_mul_ps(worth, scale), sums[row]);

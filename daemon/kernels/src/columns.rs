@@ -1,36 +1,11 @@
 //! Where products go, shared out among threads.
 
 use crate::form::{Form, PANEL};
-use half::f16;
-use half::slice::HalfFloatSliceExt;
+use crate::number::Number;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-
-/// What products are kept as.
-pub trait Number: Copy + Send + Sync + sealed::Sealed {
-    /// Rounds to it; both are equally long.
-    fn round(from: &[f32], to: &mut [Self]);
-}
-
-mod sealed {
-    pub trait Sealed {}
-    impl Sealed for f32 {}
-    impl Sealed for half::f16 {}
-}
-
-impl Number for f32 {
-    fn round(from: &[f32], to: &mut [Self]) {
-        to.copy_from_slice(from);
-    }
-}
-
-impl Number for f16 {
-    fn round(from: &[f32], to: &mut [Self]) {
-        to.convert_from_f32_slice(from);
-    }
-}
 
 /// The products of some rows of activations with a matrix, from which threads take panels until none is left. A thread
 /// that was put aside keeps nobody waiting but for the panels that it has.

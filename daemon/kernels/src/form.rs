@@ -77,7 +77,7 @@ pub enum FormError {
         /// Weights of a row.
         depth: usize,
     },
-    /// A block ends within a line, or is longer than its sum of whole numbers may be.
+    /// A block ends within a line, or is too long.
     #[error("blocks of {0} weights")]
     Block(usize),
     /// More bytes than there can be.
@@ -108,9 +108,8 @@ pub struct Form {
 }
 
 impl Form {
-    /// The longest block: its sum of products stays within 32 bits at any width (1024 × 255 × 128 < 2^26), and a block
-    /// any longer would not be quantized well.
-    pub const LONGEST_BLOCK: usize = 1024;
+    /// The longest block, of which activations rounded to 8 bits have a sum of 16 bits: 256 × 127 < 2^15.
+    pub const LONGEST_BLOCK: usize = 256;
 
     /// A matrix of `rows` outputs, each of `depth` weights, `block` of them to a scale, with zero points of its own or not.
     ///

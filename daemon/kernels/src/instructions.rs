@@ -5,7 +5,7 @@ use crate::matrix::Panel;
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
 use crate::portable;
-use crate::rounded::{RoundedRow, round_block};
+use crate::rounded::RoundedRow;
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512};
 use std::fmt;
@@ -96,17 +96,29 @@ impl Instructions {
         }
     }
 
-    /// Rounds a block of activations to 8 bits; gives what a number is worth, and the sum of the numbers.
-    pub(crate) fn round(self, from: &[f32], to: &mut [i8]) -> (f32, i32) {
+    /// Does something in these instructions.
+    #[inline]
+    pub(crate) fn run<W: Work>(self, work: W) -> W::Out {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: a value of this kind is made only where the processor has these instructions.
-            Set::Avx512Vnni | Set::Avx2 => unsafe { avx2::round(from, to) },
+            Set::Avx512Vnni => unsafe { avx512::run(work) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx2 => unsafe { avx2::run(work) },
             #[cfg(target_arch = "aarch64")]
-            Set::NeonDot | Set::Neon => round_block(from, to),
-            Set::Portable => round_block(from, to),
+            Set::NeonDot | Set::Neon => work.run(),
+            Set::Portable => work.run(),
         }
     }
+}
+
+/// Plain words that a compiler makes vector instructions of. `run` has to be inlined wherever it is called, so that it is
+/// compiled for the instructions there.
+pub(crate) trait Work {
+    type Out;
+
+    fn run(self) -> Self::Out;
 }
 
 /// `AVX-512 VNNI`

@@ -1,12 +1,15 @@
-//! Products of activations with quantized matrices: what nearly all time of a decoding step goes into.
+//! Products of activations with quantized matrices: what most of a decoding step is, and what stands between them.
 //!
 //! A matrix is kept in [panels](Form) of 16 rows, in the order in which they are multiplied ([`pack`] makes them from the
 //! layout of ONNX Runtime's `MatMulNBits`), so that a file of them can be mapped and used as it is. Activations are
 //! [rounded](RoundedRow) to 8 bits a block at a time, as that operator does at accuracy level 4. [`Matrix::multiply`] takes
 //! both, and some panels at a time, which is how threads share a product.
 //!
-//! Each set of [`Instructions`] gives the same bits: sums within a block are whole numbers, and blocks are added up in one
-//! order with one rounding each. A row of activations comes out the same whatever rows stand beside it. Nothing here
+//! Between two products a token has one row of some thousand numbers, and what is done to it costs less than handing it from
+//! operator to operator: [`gated_gelu`] and [`Residual`] do at once what graphs write as many operators.
+//!
+//! Each set of [`Instructions`] gives the same bits: sums within a block are whole numbers, and everything else is added up in
+//! one order with one rounding each. A row of activations comes out the same whatever rows stand beside it. Nothing here
 //! knows of graphs, files or threads; `hob-onnx` does.
 
 #![expect(
@@ -20,19 +23,25 @@ mod avx2;
 mod avx512;
 mod columns;
 mod form;
+mod gelu;
 mod instructions;
 mod matrix;
 #[cfg(target_arch = "aarch64")]
 mod neon;
+mod norm;
+mod number;
 mod pack;
 mod portable;
 mod rounded;
 #[cfg(test)]
 mod tests;
 
+pub use columns::{Columns, Part};
 pub use form::{Bits, Form, FormError, PANEL, Scales};
+pub use gelu::gated_gelu;
 pub use instructions::Instructions;
-pub use columns::{Columns, Number, Part};
 pub use matrix::{Matrix, MatrixError};
+pub use norm::{Norm, Residual};
+pub use number::Number;
 pub use pack::{PackError, Published, pack};
 pub use rounded::RoundedRow;

@@ -1,8 +1,9 @@
 //! A quantized matrix, and what is made of it.
 
-use crate::columns::{Number, Part};
+use crate::columns::Part;
 use crate::form::{Form, PANEL};
 use crate::instructions::Instructions;
+use crate::number::Number;
 use crate::rounded::RoundedRow;
 
 /// Bytes that are not those of such a matrix.

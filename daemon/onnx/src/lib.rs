@@ -13,6 +13,7 @@ mod library;
 mod locate;
 mod lookup;
 mod memory;
+mod operators;
 mod packed;
 mod port;
 mod prepare;

@@ -3,8 +3,9 @@
 
 use super::shelf::{DATA, GRAPH};
 use super::{PackError, Work};
+use crate::operators::{Panels, operators};
 use crate::prepare::place;
-use crate::product::{Panels, Product, operators, write};
+use crate::product::{Product, write};
 use crate::session::{OpenSessionError, Session};
 use std::path::Path;
 

@@ -21,7 +21,7 @@ const PART: &str = "part";
 const RESERVE: u64 = 256 << 20;
 
 /// Goes up whenever weights are packed in another way than before.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 5;
 
 /// By what packed weights are known.
 pub(super) fn key(work: &Work<'_>) -> Result<String, PackError> {

@@ -3,7 +3,7 @@
 use super::wire::{self, Field, fields, tag};
 use crate::graph::proto::{Attribute, Constant, Entry, GraphBody, Kind, Node, Opset, TensorKind, Value};
 use crate::graph::{Graph, ReadGraphError, Weights};
-use crate::product::DOMAIN;
+use crate::operators::DOMAIN;
 use prost::Message;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -254,6 +254,12 @@ impl Draft {
         self.add_constant(Constant { name, dims, element: 7, raw, ..Constant::default() })
     }
 
+    /// Takes out the operators that make some values, and puts others in.
+    pub(super) fn put_in_place_of(&mut self, values: &HashSet<String>, nodes: Vec<Node>) {
+        self.parts.retain(|part| !part.node.outputs.iter().any(|output| values.contains(output)));
+        nodes.into_iter().for_each(|node| self.add(node));
+    }
+
     /// Puts other operators in the place of some.
     pub(super) fn replace(&mut self, other: impl Fn(&Node) -> Option<Node>) {
         for part in &mut self.parts {
@@ -453,6 +459,15 @@ impl Node {
     }
 
     /// The whole numbers in a setting; none where it is not there.
+    pub(super) fn float(&self, name: &str) -> Option<f32> {
+        self.attributes.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.float)
+    }
+
+    /// A setting that is words.
+    pub(super) fn text(&self, name: &str) -> Option<&[u8]> {
+        self.attributes.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.text.as_slice())
+    }
+
     pub(super) fn integers(&self, name: &str) -> Option<&[i64]> {
         let found = self.attributes.iter().find(|attribute| attribute.name == name)?;
         Some(&found.integers)

@@ -11,11 +11,13 @@ mod counts;
 mod cut;
 mod draft;
 mod fuse;
+mod gate;
 mod in_place;
 mod mask;
 mod names;
 mod place;
 mod report;
+mod residual;
 mod rows;
 mod shapes;
 #[cfg(test)]

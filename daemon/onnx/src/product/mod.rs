@@ -1,16 +1,14 @@
-//! Products with quantized matrices, by hob's own kernels in place of ONNX Runtime's.
+//! Matrices for hob's own kernels, in place of ONNX Runtime's.
 //!
 //! ONNX Runtime's `MatMulNBits` packs its matrix for each process into memory of its own, and on no processor that hob was
 //! measured on does it read that as fast as the memory gives it. Products that may round activations to 8 bits are
-//! [found](find) in a graph, their matrices [written](write) in panels to one file, and the graph is changed to carry them
-//! out with an [operator](operators) of hob's that reads the mapped file. Any other product stays ONNX Runtime's.
+//! [found](find) in a graph, and their matrices [written](write) in panels to one file, which is mapped. Any other product
+//! stays ONNX Runtime's.
 
 mod find;
-mod operator;
 mod write;
 
-pub(crate) use find::{Product, find, form_of};
-pub(crate) use operator::{DOMAIN, Panels, operator_for, operators};
+pub(crate) use find::{Product, find};
 pub(crate) use write::{WriteError, write};
 
 use serde::Deserialize;

@@ -1,0 +1,98 @@
+//! A gate: some numbers, smoothly let through or not, times others.
+
+use crate::instructions::{Instructions, Work};
+use crate::number::Number;
+use crate::rounded::WHOLE;
+
+/// Numbers that are widened at a time.
+const SOME: usize = 256;
+
+/// `out = gelu(gate) × up`, with the GELU by tanh (Hendrycks and Gimpel 2016, arXiv:1606.08415), which Gemma's layers use.
+/// All three are equally long, else what the shortest has no place for is left out.
+pub fn gated_gelu<N: Number>(gate: &[N], up: &[N], out: &mut [N], instructions: Instructions) {
+    let mut wide = [[0.0; SOME]; 2];
+    for ((gate, up), out) in gate.chunks(SOME).zip(up.chunks(SOME)).zip(out.chunks_mut(SOME)) {
+        let count = gate.len().min(up.len()).min(out.len());
+        let [wide_gate, wide_up] = &mut wide;
+        let (wide_gate, wide_up) = (&mut wide_gate[..count], &mut wide_up[..count]);
+        N::widen(&gate[..count], wide_gate);
+        N::widen(&up[..count], wide_up);
+        instructions.run(Gate { gate: wide_gate, up: wide_up });
+        N::round(wide_gate, &mut out[..count]);
+    }
+}
+
+/// Leaves what comes out in the place of the gate.
+struct Gate<'a> {
+    gate: &'a mut [f32],
+    up: &'a [f32],
+}
+
+impl Work for Gate<'_> {
+    type Out = ();
+
+    #[inline(always)]
+    fn run(self) {
+        for (gate, up) in self.gate.iter_mut().zip(self.up) {
+            *gate = gelu(*gate) * up;
+        }
+    }
+}
+
+/// `x/2 × (1 + tanh(√(2/π) (x + 0.044715 x³)))`, of which the half with its tanh is a logistic function of twice as much.
+#[inline(always)]
+fn gelu(x: f32) -> f32 {
+    const TWICE_ROOT: f32 = 1.595_769_1;
+    let inner = x * x.mul_add(x * 0.044_715, 1.0) * TWICE_ROOT;
+    x / (1.0 + exp(-inner))
+}
+
+/// e to the power of x, within three in the last place; what would be too small or too large for a number stays at the
+/// smallest or the largest. As 2 to a whole number times a polynomial for the rest (Cody and Waite's reduction, the
+/// coefficients of Cephes' `expf`).
+#[inline(always)]
+fn exp(x: f32) -> f32 {
+    const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
+    let x = x.clamp(-87.0, 88.0);
+    let whole = x.mul_add(std::f32::consts::LOG2_E, WHOLE);
+    let count = whole - WHOLE;
+    let rest = count.mul_add(-LN2[1], count.mul_add(-LN2[0], x));
+    let coefficients = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    let sum = coefficients.into_iter().fold(1.987_569_1e-4, |sum: f32, next| sum.mul_add(rest, next));
+    let power = f32::from_bits((whole.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
+    sum.mul_add(rest * rest, rest + 1.0) * power
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use half::f16;
+
+    #[test]
+    fn it_is_that_of_the_paper() {
+        let gate: Vec<f32> = (-4000_i16..4000).map(|step| f32::from(step) / 200.0).collect();
+        let up: Vec<f32> = gate.iter().map(|gate| 2.0 - gate / 7.0).collect();
+        let mut expected: Option<Vec<f32>> = None;
+        for instructions in Instructions::here() {
+            let mut out = vec![0.0; gate.len()];
+            gated_gelu(&gate, &up, &mut out, instructions);
+            for ((out, gate), up) in out.iter().zip(&gate).zip(&up) {
+                let [x, up] = [*gate, *up].map(f64::from);
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+                let exact = x / 2.0 * (1.0 + inner.tanh()) * up;
+                assert!((f64::from(*out) - exact).abs() < 1e-6 + exact.abs() * 1e-6, "{out} for {exact}");
+            }
+            assert_eq!(expected.get_or_insert(out.clone()), &out, "{instructions}");
+        }
+    }
+
+    #[test]
+    fn half_precision_is_rounded_once_and_what_is_no_number_stays_none() {
+        let gate = [f16::from_f32(1.5), f16::NAN, f16::INFINITY, f16::ZERO];
+        let mut out = [f16::ZERO; 4];
+        gated_gelu(&gate, &[f16::from_f32(3.0); 4], &mut out, Instructions::best());
+        assert_eq!(out[0], f16::from_f32(1.399_571_6 * 3.0));
+        assert!(out[1].is_nan() && out[2].is_infinite());
+        assert_eq!(out[3], f16::ZERO);
+    }
+}

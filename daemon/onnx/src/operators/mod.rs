@@ -1,0 +1,96 @@
+//! Operators of hob's own, for what ONNX Runtime's processor does slower than the memory allows, or in more steps than it
+//! takes. Each is there twice, for activations in single and in half precision; what they do is `hob-kernels`'.
+
+mod gate;
+mod panels;
+mod product;
+mod residual;
+mod tensors;
+
+pub(crate) use panels::Panels;
+
+use half::f16;
+use hob_kernels::{Number, Scales};
+use ort::operator::{ComputeContext, OperatorDomain};
+use ort::value::{PrimitiveTensorElementType, TensorElementType};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Where the operators are known from.
+pub(crate) const DOMAIN: &str = "hob";
+
+/// What an operator does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Own {
+    /// `Y = A × B` for a matrix B in panels, its form and its place in the file told by attributes.
+    PanelProduct,
+    /// `Y = gelu(gate) × up`; both in one input side by side, or each in one.
+    GatedGelu,
+    /// `Y = (stream + norm(branch)) × factor`, and the norm of that where it is asked for.
+    ResidualNorm,
+}
+
+impl Own {
+    /// What it is called, by the kind of its numbers: of several kinds under one name ONNX Runtime would take the first.
+    /// Scales are of the same kind as activations.
+    pub(crate) fn name(self, numbers: Scales) -> &'static str {
+        match (self, numbers) {
+            (Self::PanelProduct, Scales::Single) => "PanelProduct",
+            (Self::PanelProduct, Scales::Half) => "HalfPanelProduct",
+            (Self::GatedGelu, Scales::Single) => "GatedGelu",
+            (Self::GatedGelu, Scales::Half) => "HalfGatedGelu",
+            (Self::ResidualNorm, Scales::Single) => "ResidualNorm",
+            (Self::ResidualNorm, Scales::Half) => "HalfResidualNorm",
+        }
+    }
+}
+
+/// The operators for one session, whose runs have so many threads.
+pub(crate) fn operators(panels: &Arc<Panels>, threads: usize) -> ort::Result<Arc<OperatorDomain>> {
+    let domain = OperatorDomain::new(DOMAIN)?;
+    let domain = with::<f32>(domain, panels, threads)?;
+    Ok(Arc::new(with::<f16>(domain, panels, threads)?))
+}
+
+fn with<N: Activations>(domain: OperatorDomain, panels: &Arc<Panels>, threads: usize) -> ort::Result<OperatorDomain> {
+    let domain = domain.add(product::PanelProduct::<N>::new(panels, threads))?;
+    let domain = domain.add(gate::GatedGelu::<N>::new(threads))?;
+    domain.add(residual::ResidualNorm::<N>::new(threads))
+}
+
+/// Activations of a graph.
+trait Activations: Number + PrimitiveTensorElementType + 'static {
+    const ELEMENT: TensorElementType;
+    const SCALES: Scales;
+}
+
+impl Activations for f32 {
+    const ELEMENT: TensorElementType = TensorElementType::Float32;
+    const SCALES: Scales = Scales::Single;
+}
+
+impl Activations for f16 {
+    const ELEMENT: TensorElementType = TensorElementType::Float16;
+    const SCALES: Scales = Scales::Half;
+}
+
+/// Numbers of rows that one thread is done with sooner than it wakes another.
+const ALONE: usize = 1 << 16;
+
+/// Does something to each of the rows of an output, shared out among threads where they are many.
+fn each_row<T: Send>(
+    run: &ComputeContext,
+    threads: usize,
+    width: usize,
+    rows: Vec<T>,
+    work: impl Fn(usize, &mut T) + Sync + Send,
+) -> ort::Result<()> {
+    if threads < 2 || rows.len() < 2 || rows.len().saturating_mul(width) < ALONE {
+        rows.into_iter().enumerate().for_each(|(place, mut row)| work(place, &mut row));
+        return Ok(());
+    }
+    // One thread alone comes to each row, so that nobody ever waits.
+    let rows: Vec<Mutex<T>> = rows.into_iter().map(Mutex::new).collect();
+    run.par_for(rows.len(), threads, |place| {
+        work(place, &mut rows[place].lock().unwrap_or_else(PoisonError::into_inner));
+    })
+}

@@ -1,0 +1,85 @@
+//! What a layer adds to the stream in one operator: the norm of it, the sum, its factor, and the norm that comes next.
+
+use super::draft::{Draft, operator};
+use super::gate::{Fused, kind_of, only_reader};
+use super::world::World;
+use crate::graph::Node;
+use crate::operators::{DOMAIN, Own};
+use hob_kernels::Scales;
+use std::collections::HashSet;
+
+/// Finds all sums of the stream and a norm that nothing else reads.
+pub(super) fn fuse(draft: &Draft, worlds: &[World<'_>], fused: &mut Fused) {
+    for add in draft.nodes().filter(|node| node.is("Add")) {
+        // A norm goes into one sum only.
+        if let Some((gone, node)) = find(draft, worlds, add).filter(|(gone, _)| gone.is_disjoint(&fused.gone)) {
+            fused.gone.extend(gone);
+            fused.nodes.push(node);
+        }
+    }
+}
+
+fn find(draft: &Draft, worlds: &[World<'_>], add: &Node) -> Option<(HashSet<String>, Node)> {
+    let (first, second, added) = (add.input(0)?, add.input(1)?, add.output(0)?);
+    let norm_of = |value: &str| norm(draft, draft.maker(value)?).filter(|_| only_reader(draft, value).is_some());
+    let (stream, normed, own) = match (norm_of(second), norm_of(first)) {
+        (Some(norm), _) => (first, second, norm),
+        (None, Some(norm)) => (second, first, norm),
+        (None, None) => return None,
+    };
+    let alike = |world: &World<'_>| world.shape(stream).is_some_and(|shape| world.shape(own.input) == Some(shape));
+    if !worlds.iter().all(alike) {
+        return None;
+    }
+    let mut gone = HashSet::from([normed.to_owned(), added.to_owned()]);
+    let (sum, factor) = match factor(draft, added) {
+        Some((sum, factor)) => {
+            gone.insert(sum.to_owned());
+            (sum, factor)
+        }
+        None => (added, 1.0),
+    };
+    let next = draft.readers(sum).find_map(|(reader, _)| norm(draft, reader));
+    let next = next.filter(|next| next.numbers == own.numbers && next.input == sum);
+    let mut inputs = vec![stream, own.input, own.weights];
+    let mut outputs = vec![sum];
+    if let Some(next) = &next {
+        inputs.push(next.weights);
+        outputs.push(next.output);
+        gone.insert(next.output.to_owned());
+    }
+    let name = Own::ResidualNorm.name(own.numbers);
+    let mut node = operator(DOMAIN, name, &draft.fresh_node(sum), &inputs, &outputs);
+    node.set_float("epsilon", own.epsilon);
+    node.set_float("next_epsilon", next.map_or(own.epsilon, |next| next.epsilon));
+    node.set_float("factor", factor);
+    Some((gone, node))
+}
+
+/// A norm over the last dimension.
+struct Norm<'a> {
+    input: &'a str,
+    weights: &'a str,
+    output: &'a str,
+    epsilon: f32,
+    numbers: Scales,
+}
+
+fn norm<'a>(draft: &Draft, node: &'a Node) -> Option<Norm<'a>> {
+    let known = node.is("SimplifiedLayerNormalization") || node.is_contrib("SimplifiedLayerNormalization");
+    let last = node.integer("axis").unwrap_or(-1) == -1 && node.output(1).is_none();
+    let (input, weights, output) = (node.input(0)?, node.input(1)?, node.output(0)?);
+    let flat = draft.weights(weights)?.dims.len() == 1;
+    // As ONNX Runtime has it where nothing is said.
+    let epsilon = node.float("epsilon").unwrap_or(1e-5);
+    let numbers = kind_of(draft, weights)?;
+    (known && last && flat).then_some(Norm { input, weights, output, epsilon, numbers })
+}
+
+/// What becomes of a sum that is read by nothing but a product with one number.
+fn factor<'a>(draft: &'a Draft, sum: &'a str) -> Option<(&'a str, f32)> {
+    let (product, place) = only_reader(draft, sum).filter(|(reader, _)| reader.is("Mul"))?;
+    let other = product.input(1 - place)?;
+    let weights = draft.weights(other).filter(|weights| weights.dims.len() <= 1)?;
+    Some((product.output(0)?, weights.scalar()?))
+}
