@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run test test-kill test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
+.PHONY: help setup build plugins demo run test test-kill test-arm test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-17s %s\n", $$1, $$2 }'
@@ -57,6 +57,10 @@ test-kill: ## thirty kill -9 under load: nothing lost, nothing sent twice, the a
 	scripts/build-plugins.sh
 	cargo build --quiet --locked -p hob -p e2e --bins
 	target/debug/kill-rounds
+
+test-arm: ## the kernels as compiled for 64-bit Arm, under QEMU where this machine is none
+	@$(SETUP) rust packages arm
+	scripts/test-arm.sh
 
 test-systemd: ## boot a small Debian with hob installed: ready, watched, restarted, without loss
 	@$(SETUP) rust packages wasm onnxruntime boot

@@ -2,7 +2,7 @@
 # Brings what the machine lacks for building, testing and showing hob. Every make target calls it with the parts that it
 # needs; it says nothing when nothing is missing, and changes nothing outside .cache but Debian packages and rustup targets.
 #
-#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [nextest] [deny] [boot] [cmake]     (none: all but the last two)
+#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [nextest] [deny] [boot] [cmake] [arm]     (none: all but the last three)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -54,6 +54,19 @@ cmake() {
     command -v make >/dev/null || missing+=(make)
     [ -n "$(type -P cmake)" ] || missing+=(cmake)
     install_packages "${missing[@]}"
+}
+
+# For `make test-arm`: a compiler's linker for 64-bit Arm, and what runs its programs here. Such a machine needs neither.
+arm() {
+    local missing=() target=aarch64-unknown-linux-gnu
+    [ "$(uname -m)" != aarch64 ] || return 0
+    command -v aarch64-linux-gnu-gcc >/dev/null || missing+=(gcc-aarch64-linux-gnu libc6-dev-arm64-cross)
+    command -v qemu-aarch64 >/dev/null || missing+=(qemu-user)
+    install_packages "${missing[@]}"
+    [ ! -d "$(rustc --print sysroot)/lib/rustlib/$target" ] || return 0
+    command -v rustup >/dev/null || fail "Rust has no libraries for $target here" "install them, or Rust by rustup"
+    say "adding the Rust target $target"
+    rustup target add "$target" >&2 || fail "rustup could not add $target" "look at its message above"
 }
 
 install_packages() {
@@ -126,7 +139,7 @@ flock 9
 [ $# -gt 0 ] || set -- rust packages wasm onnxruntime nextest deny
 for part in "$@"; do
     case $part in
-        rust | packages | wasm | onnxruntime | nextest | deny | boot | cmake) "$part" ;;
+        rust | packages | wasm | onnxruntime | nextest | deny | boot | cmake | arm) "$part" ;;
         *) fail "there is no part \"$part\"" "the head of scripts/setup.sh lists them" ;;
     esac
 done

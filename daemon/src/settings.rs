@@ -8,7 +8,7 @@ use hob_agent::{AgentSettings, Rules};
 use hob_events::{CommandLimits, NodeName, Thinking};
 use hob_model::Activations;
 use hob_model_store::HubAddress;
-use hob_onnx::{Provider, Wanted};
+use hob_onnx::{Kernels, Provider, Wanted};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -127,8 +127,10 @@ pub struct Model {
     /// Beginnings of prompts kept on disk with their keys and values, for the next start; 0 keeps none.
     pub prefix_files: usize,
     /// Whether the weights are kept in `cache` as the processor wants them, so that they are pages of a file instead of
-    /// memory of hob's own. That takes about twice the room of the weights.
+    /// memory of hob's own. That takes about the room of the weights once more.
     pub pack_weights: bool,
+    /// Whose kernels multiply with packed weights: `hob` or `onnxruntime`.
+    pub kernels: Kernels,
     /// Where answers, beginnings, rewritten graphs and packed weights are kept; may be emptied at any time.
     pub cache: PathBuf,
     /// How the next token is chosen.
@@ -163,6 +165,7 @@ impl Default for Model {
             memo_entries: 2048,
             prefix_files: 4,
             pack_weights: true,
+            kernels: Kernels::default(),
             cache: "/var/cache/hob/model".into(),
             sampling: Sampling::default(),
             store: "/var/lib/hob/models".into(),

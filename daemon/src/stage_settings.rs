@@ -102,7 +102,11 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Start
     // The model that is run, and the one that was run before it.
     let packed =
         PackedSettings { folder: model.cache.join("packed"), most: 2, least_bytes: PackedSettings::USUAL_LEAST_BYTES };
-    let session = SessionSettings { packed: model.pack_weights.then_some(packed), ..session_settings(settings) };
+    let session = SessionSettings {
+        packed: model.pack_weights.then_some(packed),
+        kernels: model.kernels,
+        ..session_settings(settings)
+    };
     Ok(ModelSettings {
         variant,
         context_tokens: model.context_tokens,

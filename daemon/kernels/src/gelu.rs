@@ -42,7 +42,7 @@ impl Work for Gate<'_> {
 /// `x/2 × (1 + tanh(√(2/π) (x + 0.044715 x³)))`, of which the half with its tanh is a logistic function of twice as much.
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
-    const TWICE_ROOT: f32 = 1.595_769_1;
+    const TWICE_ROOT: f32 = 1.595_769;
     let inner = x * x.mul_add(x * 0.044_715, 1.0) * TWICE_ROOT;
     x / (1.0 + exp(-inner))
 }
@@ -57,7 +57,7 @@ fn exp(x: f32) -> f32 {
     let whole = x.mul_add(std::f32::consts::LOG2_E, WHOLE);
     let count = whole - WHOLE;
     let rest = count.mul_add(-LN2[1], count.mul_add(-LN2[0], x));
-    let coefficients = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 5.000_000_1e-1];
+    let coefficients = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
     let sum = coefficients.into_iter().fold(1.987_569_1e-4, |sum: f32, next| sum.mul_add(rest, next));
     let power = f32::from_bits((whole.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
     sum.mul_add(rest * rest, rest + 1.0) * power

@@ -1,6 +1,6 @@
 //! Products of activations with quantized matrices: what most of a decoding step is, and what stands between them.
 //!
-//! A matrix is kept in [panels](Form) of 16 rows, in the order in which they are multiplied ([`pack`] makes them from the
+//! A matrix is kept in [panels](Form) of 16 rows, in the order in which they are multiplied ([`pack()`] makes them from the
 //! layout of ONNX Runtime's `MatMulNBits`), so that a file of them can be mapped and used as it is. Activations are
 //! [rounded](RoundedRow) to 8 bits a block at a time, as that operator does at accuracy level 4. [`Matrix::multiply`] takes
 //! both, and some panels at a time, which is how threads share a product.

@@ -29,7 +29,7 @@ pub(crate) struct Panel<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// A matrix whose panels are in `bytes`, as [`pack`](crate::pack) made them.
+    /// A matrix whose panels are in `bytes`, as [`pack()`](crate::pack()) made them.
     ///
     /// # Errors
     /// [`MatrixError`] where they are more or fewer than it has.

@@ -119,7 +119,10 @@ mod tests {
         let (stream, branch, weights, next) = (row(0.3), row(0.7), row(1.1), row(1.7));
         let norm = |row: &[f64], weights: &[f32], epsilon: f64| -> Vec<f64> {
             let mean = row.iter().map(|number| number * number).sum::<f64>() / 100.0;
-            row.iter().zip(weights).map(|(number, weight)| number / (mean + epsilon).sqrt() * f64::from(*weight)).collect()
+            row.iter()
+                .zip(weights)
+                .map(|(number, weight)| number / (mean + epsilon).sqrt() * f64::from(*weight))
+                .collect()
         };
         let double = |row: &[f32]| -> Vec<f64> { row.iter().map(|number| f64::from(*number)).collect() };
         let added = norm(&double(&branch), &weights, 1e-6);

@@ -44,7 +44,10 @@ pub fn pack(form: &Form, published: Published<'_>, out: &mut [u8]) -> Result<(),
     let rows = published.numbers.len() / numbers.max(1);
     let whole = |part: &[u8], row: usize| part.len() == rows * row;
     let fits = out.len() == rows.div_ceil(PANEL) * form.panel_bytes();
-    if !fits || !whole(published.numbers, numbers) || !whole(published.scales, scales) || !whole(published.points, points)
+    if !fits
+        || !whole(published.numbers, numbers)
+        || !whole(published.scales, scales)
+        || !whole(published.points, points)
     {
         let [numbers, scales, points] = [published.numbers, published.scales, published.points].map(<[u8]>::len);
         return Err(PackError { rows, numbers, scales, points });

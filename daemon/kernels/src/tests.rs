@@ -34,7 +34,9 @@ prop_compose! {
 
 /// Small numbers side by side in bytes, the first in the low bits; each row begins a byte.
 fn packed(numbers: &[u8], row: usize, bits: usize) -> Vec<u8> {
-    let byte = |few: &[u8]| few.iter().rev().fold(0, |byte: u8, number| byte.unbounded_shl(u32::try_from(bits).unwrap()) | number);
+    let byte = |few: &[u8]| {
+        few.iter().rev().fold(0, |byte: u8, number| byte.unbounded_shl(u32::try_from(bits).unwrap()) | number)
+    };
     numbers.chunks(row).flat_map(|row| row.chunks(8 / bits).map(byte)).collect()
 }
 
@@ -73,16 +75,24 @@ impl Case {
         for activations in &self.activations {
             let rounded = RoundedRow::new(activations, block, Instructions::best());
             for row in 0..self.form.rows() {
-                out.push((0..blocks).map(|place| {
-                    let scale = self.scales[row * blocks + place];
-                    let scale = if self.form.scales() == Scales::Half { f16::from_f32(scale).to_f32() } else { scale };
-                    let point = self.points.get(row * blocks + place).copied().unwrap_or(self.form.bits().middle());
-                    let weights = &self.numbers[(row * blocks + place) * block..][..block];
-                    let numbers = &rounded.numbers[place * block..][..block];
-                    let products = weights.iter().zip(numbers);
-                    let sum: i32 = products.map(|(weight, number)| (i32::from(*weight) - i32::from(point)) * i32::from(*number)).sum();
-                    f64::from(sum) * f64::from(scale) * f64::from(rounded.scales[place])
-                }).sum());
+                out.push(
+                    (0..blocks)
+                        .map(|place| {
+                            let scale = self.scales[row * blocks + place];
+                            let scale =
+                                if self.form.scales() == Scales::Half { f16::from_f32(scale).to_f32() } else { scale };
+                            let point =
+                                self.points.get(row * blocks + place).copied().unwrap_or(self.form.bits().middle());
+                            let weights = &self.numbers[(row * blocks + place) * block..][..block];
+                            let numbers = &rounded.numbers[place * block..][..block];
+                            let products = weights.iter().zip(numbers);
+                            let sum: i32 = products
+                                .map(|(weight, number)| (i32::from(*weight) - i32::from(point)) * i32::from(*number))
+                                .sum();
+                            f64::from(sum) * f64::from(scale) * f64::from(rounded.scales[place])
+                        })
+                        .sum(),
+                );
             }
         }
         out

@@ -244,7 +244,7 @@ impl Gemma {
             ),
             None => None,
         };
-        let identity = Identity::of_model(&folder, settings, runtime, decoder.shares());
+        let identity = Identity::of_model(&folder, settings, runtime, decoder.shares(), decoder.kernels());
         let memo = identity.as_ref().zip(settings.memo.clone()).and_then(|(identity, memo)| Memo::open(memo, identity));
         let prefixes = identity.as_ref().zip(settings.prefixes.clone());
         let parts = Parts {

@@ -13,7 +13,7 @@ use crate::interrupt::{Interrupt, Interruption};
 use crate::layout::{Cache, Inputs, Layout};
 use crate::prepared::Prepared;
 use crate::slot::Filled;
-use hob_onnx::{RunError, Runtime, Session, SessionSettings, Share, Stop, Tensor, TensorError};
+use hob_onnx::{Kernels, RunError, Runtime, Session, SessionSettings, Share, Stop, Tensor, TensorError};
 use std::io::{self, Read, Write};
 use std::time::Duration;
 
@@ -82,6 +82,12 @@ impl OrtDecoder {
     #[must_use]
     pub fn shares(&self) -> &[Share] {
         self.decoder.shares()
+    }
+
+    /// Whose kernels multiply with the decoder's quantized matrices.
+    #[must_use]
+    pub fn kernels(&self) -> Kernels {
+        self.decoder.kernels()
     }
 
     /// What the graphs say about themselves.

@@ -29,6 +29,7 @@ pub use bound::{Bound, Place};
 pub use cpus::{Cpus, Crew, CrewReason, cpu_features};
 pub use graph::{Graph, Node, NumberKind, ReadGraphError, Weights, WeightsError};
 pub use heat::{Heat, hottest};
+pub use hob_kernels::Instructions;
 pub use library::{MIN_VERSION, OpenLibraryError, Runtime};
 pub use locate::{LIBRARY_VARIABLE, find_library};
 pub use lookup::{Lookup, OpenLookupError};
@@ -36,7 +37,7 @@ pub use memory::usable_memory;
 pub use packed::{Origin, PackedSettings, Packing, find_packed};
 pub use port::{Dim, Port, Signature};
 pub use prepare::{DraftError, Outcome, Pass, REWRITING, Rewritten, grows_in_place, rewrite};
-pub use product::Kernels;
+pub use product::{Kernels, Products};
 pub use provider::{
     Attached, DeviceKind, Difference, Found, LoadPluginError, ParseWantedError, Provider, ReadProfileError, Share,
     Standing, TOLERANCE, Trial, TrialError, UnknownProvider, Wanted, find_plugin, try_provider,

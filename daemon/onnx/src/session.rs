@@ -3,6 +3,7 @@
 use crate::library::Runtime;
 use crate::packed::{Origin, Packing, open_packed};
 use crate::port::{Port, Signature};
+use crate::product::Kernels;
 use crate::provider::{
     Attached, ProfileFolder, Provider, RECORD, ReadProfileError, Share, Wanted, attach, read_profile, shares,
 };
@@ -124,6 +125,7 @@ pub struct Session {
     profile: Option<ProfileFolder>,
     pub(crate) running: Duration,
     packing: Option<Packing>,
+    kernels: Kernels,
 }
 
 /// Where the weights of a graph lie that is given as bytes. Without it ONNX Runtime refuses weights in files.
@@ -226,6 +228,7 @@ impl Session {
         let other = |error: ort::Error| OpenSessionError::Other { path: path.to_owned(), reason: error.to_string() };
         let builder = configured(runtime, settings, profile.as_ref()).map_err(other)?;
         let (mut builder, attached) = with_providers(runtime, builder, settings)?;
+        let kernels = if matches!(source, Source::Placed(..)) { Kernels::Hob } else { Kernels::OnnxRuntime };
         let committed = match source.clone() {
             Source::File => builder.commit_from_file(path),
             Source::Made(graph) => builder.commit_from_memory(graph),
@@ -258,6 +261,7 @@ impl Session {
             profile,
             running: Duration::ZERO,
             packing: None,
+            kernels,
         })
     }
 
@@ -271,6 +275,12 @@ impl Session {
     #[must_use]
     pub fn packing(&self) -> Option<&Packing> {
         self.packing.as_ref()
+    }
+
+    /// Whose kernels multiply with its quantized matrices.
+    #[must_use]
+    pub fn kernels(&self) -> Kernels {
+        self.kernels
     }
 
     /// Who took which operators; empty when nothing beside the processor was asked for.

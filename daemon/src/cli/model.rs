@@ -14,7 +14,7 @@ use crate::stage_settings::model_settings;
 use anyhow::{Context, bail};
 use hob_model::{Budget, Description, Extent, ModelFolder, Needs, PrepareError, Prepared, Size, describe};
 use hob_model_store::{AddOrder, Listed, ModelName, Record, Standing, Store, VariantName, Verified, in_words, verify};
-use hob_onnx::Outcome;
+use hob_onnx::{Instructions, Kernels, Outcome, Products};
 use in_use::InUse;
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -114,6 +114,9 @@ struct Info {
     /// What became of each rewriting of the decoder; none when it is run as published, which `as_published` explains.
     prepared: Vec<Outcome>,
     as_published: Option<String>,
+    /// What hob's own kernels carry out, and with which instructions; none where they are not asked for.
+    products: Option<Products>,
+    instructions: String,
     /// As set, and at round contexts up to the model's own.
     memory: Vec<Reckoned>,
     /// Bytes that are free for hob now.
@@ -145,6 +148,8 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
         },
     };
     let needs = Needs::read(&folder)?;
+    let session = &asked.session;
+    let own_kernels = session.kernels == Kernels::Hob && session.packed.is_some() && folder.prepared.is_some();
     let model = describe(&folder)?;
     let most = model.context_tokens.unwrap_or(usize::MAX);
     let round = ROUND_CONTEXTS.into_iter().filter(|context| *context <= most);
@@ -157,6 +162,8 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
         model,
         prepared: folder.prepared.as_ref().map(|prepared| prepared.outcomes().to_vec()).unwrap_or_default(),
         as_published,
+        products: own_kernels.then(|| needs.products()),
+        instructions: Instructions::best().to_string(),
         memory: contexts.into_iter().map(reckon).collect(),
         free_bytes: hob_onnx::usable_memory(),
     };
@@ -188,6 +195,13 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
             None => "decoder       prepared:".to_owned(),
         });
         lines.extend(info.prepared.iter().map(|outcome| format!("  {outcome}")));
+        lines.push(match info.products {
+            Some(Products { own, all, bytes }) if own > 0 => {
+                let (with, bytes) = (&info.instructions, Size(bytes));
+                format!("kernels       hob's for {own} of {all} products, with {with}, from a file of {bytes}")
+            }
+            Some(_) | None => "kernels       those of ONNX Runtime".to_owned(),
+        });
         let free = info.free_bytes.map_or("?".to_owned(), |bytes| Size(bytes).to_string());
         lines.push(format!("memory        {free} free; with {} slots it takes about", asked.slots));
         let reckoned = |one: &Reckoned| format!("  {:>7} tokens  {}", one.context_tokens, one.budget);

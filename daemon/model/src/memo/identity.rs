@@ -7,7 +7,7 @@
 
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::gemma::ModelSettings;
-use hob_onnx::{Graph, Runtime, Share, find_plugin};
+use hob_onnx::{Graph, Kernels, Runtime, Share, find_plugin};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -37,6 +37,7 @@ impl Identity {
         settings: &ModelSettings,
         runtime: &Runtime,
         shares: &[Share],
+        kernels: Kernels,
     ) -> Result<Self, OpenModelError> {
         // Each field, so that a new one is not forgotten here. How much fits into a slot only cuts answers short, which are
         // not kept; how the next token is chosen, and whether under a grammar, is the caller's to see to.
@@ -68,6 +69,8 @@ impl Identity {
         identity.fact("sessions", &format!("{session:?}"));
         identity.fact("threads", &session.crew().threads.to_string());
         identity.fact("shares", &format!("{shares:?}"));
+        // Where weights could not be packed it is the library that multiplies, and it rounds otherwise.
+        identity.fact("kernels", &kernels.to_string());
         for wanted in session.providers.beside_cpu() {
             let named = session.providers.plugins.get(&wanted.provider).map(PathBuf::as_path);
             if let Some(plugin) = find_plugin(wanted.provider, named).filter(|path| path.is_file()) {
@@ -98,11 +101,12 @@ impl Identity {
         settings: &ModelSettings,
         runtime: &Runtime,
         shares: &[Share],
+        kernels: Kernels,
     ) -> Option<Self> {
         if settings.memo.is_none() && settings.prefixes.is_none() {
             return None;
         }
-        let identity = Self::of(folder, settings, runtime, shares);
+        let identity = Self::of(folder, settings, runtime, shares, kernels);
         let warn = |error| tracing::warn!(%error, "what model this is cannot be told, and nothing of it is kept");
         identity.map_err(warn).ok()
     }

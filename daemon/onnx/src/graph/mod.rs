@@ -12,6 +12,7 @@ pub use proto::Node;
 pub use weights::{NumberKind, Weights, WeightsError};
 
 use crate::port::{Dim, Port, Signature};
+use crate::product::{Product, Products, find, form_of};
 use crate::tensor::Element;
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
@@ -191,15 +192,31 @@ impl Graph {
             bytes = bytes.saturating_add(constant.bytes());
         }
         for node in self.body.nodes.iter().filter(|node| node.is_contrib("MatMulNBits")) {
-            let (Some(packed), [_, numbers, scales, ..]) = (packed_bytes(node), node.inputs.as_slice()) else {
+            let in_panels = form_of(self, node).map(|form| u64::try_from(form.bytes()).unwrap_or(u64::MAX));
+            let (Some(packed), [_, numbers, scales, rest @ ..]) =
+                (in_panels.or_else(|| packed_bytes(node)), node.inputs.as_slice())
+            else {
                 continue;
             };
-            for replaced in [numbers, scales] {
+            // Zero points lie in panels too.
+            let points = rest.first().filter(|_| in_panels.is_some());
+            for replaced in [numbers, scales].into_iter().chain(points) {
                 bytes = bytes.saturating_sub(self.constant(replaced).map_or(0, proto::Constant::bytes));
             }
             bytes = bytes.saturating_add(packed);
         }
         bytes
+    }
+
+    /// Which products hob's own kernels would carry out, from a file of so many bytes.
+    ///
+    /// # Errors
+    /// [`WeightsError`] for weights that are not all there.
+    pub fn products(&self) -> Result<Products, WeightsError> {
+        let found = find(self)?;
+        let all = self.nodes().filter(|node| node.is_contrib("MatMulNBits")).count();
+        let own = found.iter().map(|product| product.outputs.len()).sum();
+        Ok(Products { own, all, bytes: found.last().map_or(0, Product::end) })
     }
 
     /// Holds every constant that is of a kind that is read here against the file that should have its numbers.

@@ -45,6 +45,7 @@ impl Own {
 }
 
 /// The operators for one session, whose runs have so many threads.
+#[expect(clippy::arc_with_non_send_sync, reason = "ort keeps them in an Arc for each session")]
 pub(crate) fn operators(panels: &Arc<Panels>, threads: usize) -> ort::Result<Arc<OperatorDomain>> {
     let domain = OperatorDomain::new(DOMAIN)?;
     let domain = with::<f32>(domain, panels, threads)?;

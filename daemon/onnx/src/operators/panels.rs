@@ -32,4 +32,3 @@ impl Panels {
         &self.0
     }
 }
-

@@ -20,10 +20,8 @@ pub(super) fn open(work: &Work<'_>, folder: &Path) -> Result<Session, PackError>
     let (graph, data) = (folder.join(GRAPH), folder.join(DATA));
     let bytes = work.products.last().map_or(0, Product::end);
     let panels = Panels::open(&data, bytes).map_err(PackError::file(&data))?;
-    let other = |error: ort::Error| OpenSessionError::Other {
-        path: work.origin.path.to_owned(),
-        reason: error.to_string(),
-    };
+    let other =
+        |error: ort::Error| OpenSessionError::Other { path: work.origin.path.to_owned(), reason: error.to_string() };
     let operators = operators(&panels, work.settings.crew().threads).map_err(other)?;
     let graph = std::fs::read(&graph).map_err(PackError::file(&graph))?;
     Ok(Session::open_placed(work.runtime, work.origin.path, &graph, &work.settings, operators)?)

@@ -27,8 +27,8 @@ pub(crate) mod wire;
 mod world;
 
 pub use draft::DraftError;
-pub(crate) use place::place;
 pub use in_place::grows_in_place;
+pub(crate) use place::place;
 pub use report::{Outcome, Pass};
 
 use draft::Draft;

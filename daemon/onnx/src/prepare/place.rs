@@ -26,7 +26,8 @@ pub(crate) fn place(path: &Path, graph: &[u8], products: &[Product]) -> Result<V
     drop(worlds);
     draft.put_in_place_of(&fused.gone, fused.nodes);
     draft.settle()?;
-    let outputs = products.iter().flat_map(|product| product.outputs.iter().map(move |output| (output.as_str(), product)));
+    let outputs =
+        products.iter().flat_map(|product| product.outputs.iter().map(move |output| (output.as_str(), product)));
     let by_output: HashMap<&str, &Product> = outputs.collect();
     draft.replace(|node| Some(placed(node, by_output.get(node.outputs.first()?.as_str())?)));
     draft.written()

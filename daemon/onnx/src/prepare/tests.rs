@@ -1,4 +1,5 @@
 mod foreign;
+mod placed;
 
 use super::draft::{Draft, DraftError};
 use super::wire::{self, fields, tag};

@@ -2,7 +2,8 @@
 
 use crate::runtime;
 use hob_onnx::{
-    Dim, Element, Kernels, Origin, PackedSettings, Packing, Pass, Session, SessionSettings, Tensor, find_packed, rewrite,
+    Dim, Element, Kernels, Origin, PackedSettings, Packing, Pass, Session, SessionSettings, Tensor, find_packed,
+    rewrite,
 };
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -63,7 +63,7 @@ fn another_provider_plugin_or_division_makes_another_model() {
     let path = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/tiny"));
     let folder = ModelFolder::open(path, None).unwrap();
     let digest = |settings: &ModelSettings, shares: &[Share]| {
-        Identity::of(&folder, settings, &runtime, shares).unwrap().digest()
+        Identity::of(&folder, settings, &runtime, shares, Kernels::Hob).unwrap().digest()
     };
     let usual = ModelSettings::new(path);
     let cpu = digest(&usual, &[]);
@@ -120,7 +120,7 @@ fn weights_that_lie_deeper_than_the_graphs_count_too() {
     let runtime = Runtime::find(None).unwrap();
     let digest = || {
         let folder = ModelFolder::open(copy.path(), Some(crate::folder::Variant::Q4)).unwrap();
-        Identity::of(&folder, &ModelSettings::new(copy.path()), &runtime, &[]).unwrap().digest()
+        Identity::of(&folder, &ModelSettings::new(copy.path()), &runtime, &[], Kernels::Hob).unwrap().digest()
     };
     let before = digest();
     assert_eq!(digest(), before);

@@ -1,0 +1,132 @@
+//! Hob's own operators in a graph, and what keeps them out.
+
+use super::*;
+use crate::graph::proto::Attribute;
+use crate::prepare::place;
+use crate::product::find;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+/// The published fixture as it is prepared, decoded.
+fn prepared() -> Model {
+    static PREPARED: LazyLock<Model> = LazyLock::new(|| {
+        let all = Pass::ALL.into_iter().collect();
+        Model::decode(rewrite(&published(), &content(), &all).unwrap().graph.as_slice()).unwrap()
+    });
+    PREPARED.clone()
+}
+
+/// How many operators there are of each kind once hob's own are placed.
+fn placed(model: &Model) -> BTreeMap<String, usize> {
+    let bytes = model.encode_to_vec();
+    let graph = Graph::parse(&published(), &bytes).unwrap();
+    let placed = place(&published(), &bytes, &find(&graph).unwrap()).unwrap();
+    let mut counts = BTreeMap::new();
+    for node in Graph::parse(&published(), &placed).unwrap().nodes() {
+        *counts.entry(node.operator.clone()).or_insert(0) += 1;
+    }
+    counts
+}
+
+fn of(counts: &BTreeMap<String, usize>, operator: &str) -> usize {
+    counts.get(operator).copied().unwrap_or(0)
+}
+
+/// The same with something done to every operator of a kind.
+fn with(operator: &str, change: impl Fn(&mut Node)) -> BTreeMap<String, usize> {
+    let mut model = prepared();
+    let nodes = &mut model.graph.as_mut().unwrap().nodes;
+    assert!(nodes.iter().any(|node| node.operator == operator), "there is a {operator}");
+    nodes.iter_mut().filter(|node| node.operator == operator).for_each(change);
+    placed(&model)
+}
+
+fn set(node: &mut Node, attribute: Attribute) {
+    node.attributes.retain(|other| other.name != attribute.name);
+    node.attributes.push(attribute);
+}
+
+#[test]
+fn products_gates_and_sums_become_hobs_own() {
+    let before = prepared().graph.unwrap().nodes;
+    let count = |operator: &str| before.iter().filter(|node| node.operator == operator).count();
+    let counts = placed(&prepared());
+    assert_eq!(of(&counts, "PanelProduct"), count("MatMulNBits"));
+    assert_eq!(of(&counts, "GatedGelu"), count("Gelu"));
+    assert_eq!([of(&counts, "MatMulNBits"), of(&counts, "Gelu"), of(&counts, "Split")], [0; 3]);
+    // Three sums of a norm to a layer, and one of the rows that all layers get. A norm follows two of the three: the third goes
+    // through a gate first.
+    let sums = of(&counts, "ResidualNorm");
+    let norms_before = count("SimplifiedLayerNormalization");
+    assert_eq!(sums, count("Gelu") / 2 * 3 + 1);
+    assert_eq!(of(&counts, "SimplifiedLayerNormalization"), norms_before - sums - sums / 3 * 2);
+}
+
+#[test]
+fn a_gate_of_another_kind_is_left_alone() {
+    let exact = with("Gelu", |node| {
+        set(
+            node,
+            Attribute { name: "approximate".to_owned(), text: b"none".to_vec(), kind: 3, ..Attribute::default() },
+        );
+    });
+    assert_eq!(of(&exact, "GatedGelu"), 0);
+    // Halves of other sizes, or along another axis.
+    let axis = with("Split", |node| {
+        set(node, Attribute { name: "axis".to_owned(), integer: 1, kind: 2, ..Attribute::default() });
+    });
+    assert!(of(&axis, "Split") > 0);
+}
+
+#[test]
+fn what_something_else_reads_stays() {
+    let mut model = prepared();
+    let graph = model.graph.as_mut().unwrap();
+    let gelus: Vec<String> =
+        graph.nodes.iter().filter(|node| node.operator == "Gelu").map(|node| node.outputs[0].clone()).collect();
+    let whole = placed(&model);
+    let graph = model.graph.as_mut().unwrap();
+    for (place, gelu) in gelus.iter().enumerate() {
+        let output = format!("also {place}");
+        let kind = graph.outputs[0].kind.clone();
+        graph.nodes.push(Node {
+            inputs: vec![gelu.clone()],
+            outputs: vec![output.clone()],
+            name: output.clone(),
+            operator: "Identity".to_owned(),
+            domain: String::new(),
+            attributes: Vec::new(),
+        });
+        graph.outputs.push(crate::graph::proto::Value { name: output, kind });
+    }
+    let counts = placed(&model);
+    assert_eq!((of(&counts, "GatedGelu"), of(&counts, "Gelu")), (0, gelus.len()));
+    assert_eq!(of(&counts, "ResidualNorm"), of(&whole, "ResidualNorm"));
+}
+
+#[test]
+fn a_norm_over_another_axis_is_not_added() {
+    let counts = with("SimplifiedLayerNormalization", |node| {
+        set(node, Attribute { name: "axis".to_owned(), integer: 1, kind: 2, ..Attribute::default() });
+    });
+    assert_eq!(of(&counts, "ResidualNorm"), 0);
+}
+
+#[test]
+fn products_that_may_not_round_stay_those_of_onnx_runtime() {
+    let exact = with("MatMulNBits", |node| node.attributes.retain(|one| one.name != "accuracy_level"));
+    assert_eq!((of(&exact, "PanelProduct"), of(&exact, "MatMulNBits") > 0), (0, true));
+    let ordered = with("MatMulNBits", |node| {
+        node.inputs.resize(5, String::new());
+        node.inputs[4] = node.inputs[1].clone();
+    });
+    assert_eq!(of(&ordered, "PanelProduct"), 0);
+    for wrong in [-1, 0, 70_000, i64::MAX] {
+        for name in ["N", "K", "block_size", "bits"] {
+            let hostile = with("MatMulNBits", |node| {
+                set(node, Attribute { name: name.to_owned(), integer: wrong, kind: 2, ..Attribute::default() });
+            });
+            assert_eq!(of(&hostile, "PanelProduct"), 0, "{name} of {wrong}");
+        }
+    }
+}
