@@ -127,7 +127,7 @@ pub struct Model {
     /// Beginnings of prompts kept on disk with their keys and values, for the next start; 0 keeps none.
     pub prefix_files: usize,
     /// Whether the weights are kept in `cache` as the processor wants them, so that they are pages of a file instead of
-    /// memory of hob's own. That takes about the room of the weights once more.
+    /// memory of hob's own. That takes the room of the weights once more, with ONNX Runtime's kernels twice.
     pub pack_weights: bool,
     /// Whose kernels multiply with packed weights: `hob` or `onnxruntime`.
     pub kernels: Kernels,

@@ -32,7 +32,7 @@ impl<'a, N: Number> Columns<'a, N> {
             start: out.as_mut_ptr(),
             width: form.rows(),
             panels: form.panels(),
-            at_once: at_once.max(1),
+            at_once: at_once.clamp(1, form.panels()),
             taken: AtomicUsize::new(0),
             lent: PhantomData,
         }

@@ -42,9 +42,10 @@ impl Work for Gate<'_> {
 /// `x/2 × (1 + tanh(√(2/π) (x + 0.044715 x³)))`, of which the half with its tanh is a logistic function of twice as much.
 #[inline(always)]
 fn gelu(x: f32) -> f32 {
-    const TWICE_ROOT: f32 = 1.595_769;
+    const TWICE_ROOT: f32 = std::f32::consts::FRAC_2_SQRT_PI * std::f32::consts::SQRT_2;
     let inner = x * x.mul_add(x * 0.044_715, 1.0) * TWICE_ROOT;
-    x / (1.0 + exp(-inner))
+    // Far below zero nothing is let through, where e to that power ends.
+    if inner < -80.0 { 0.0 } else { x / (1.0 + exp(-inner)) }
 }
 
 /// e to the power of x, within three in the last place; what would be too small or too large for a number stays at the
@@ -88,11 +89,11 @@ mod tests {
 
     #[test]
     fn half_precision_is_rounded_once_and_what_is_no_number_stays_none() {
-        let gate = [f16::from_f32(1.5), f16::NAN, f16::INFINITY, f16::ZERO];
-        let mut out = [f16::ZERO; 4];
-        gated_gelu(&gate, &[f16::from_f32(3.0); 4], &mut out, Instructions::best());
+        let gate = [f16::from_f32(1.5), f16::NAN, f16::INFINITY, f16::ZERO, f16::NEG_INFINITY];
+        let mut out = [f16::ONE; 5];
+        gated_gelu(&gate, &[f16::from_f32(3.0); 5], &mut out, Instructions::best());
         assert_eq!(out[0], f16::from_f32(1.399_571_6 * 3.0));
         assert!(out[1].is_nan() && out[2].is_infinite());
-        assert_eq!(out[3], f16::ZERO);
+        assert_eq!(out[3..], [f16::ZERO; 2]);
     }
 }

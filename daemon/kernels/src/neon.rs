@@ -52,7 +52,7 @@ fn blocks<const BITS: usize, const DOT: bool, const ROWS: usize>(
     out: &mut [[f32; PANEL]; ROWS],
 ) {
     let (_, lines) = panel.shape::<BITS, ROWS>(rows);
-    // Weights are signed here: those of eight bits are taken off 128, and so are their zero points.
+    // Weights are signed here: 128 is taken off those of eight bits, and off their zero points.
     let shift = if BITS == 8 { 128 } else { 0 };
     let mut words: [*const i32; ROWS] = rows.map(|row| row.numbers.as_ptr().cast());
     // SAFETY: all of it needs NEON, and dot products where `DOT` says so, which is what the callers ask for; addresses are

@@ -3,7 +3,7 @@
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::layout::Layout;
 use crate::prepared::Prepared;
-use hob_onnx::{Graph, Lookup, Products};
+use hob_onnx::{Graph, Kernels, Lookup, Products};
 use serde::Serialize;
 use std::fmt;
 
@@ -93,6 +93,8 @@ impl fmt::Display for Size {
 pub struct Needs {
     layout: Layout,
     weights: u64,
+    /// The same when ONNX Runtime's kernels multiply.
+    by_library: u64,
     /// Bytes of the embedding tables, should they be loaded.
     tables: u64,
     heads: usize,
@@ -112,11 +114,13 @@ impl Needs {
         let tables_on_disk = Lookup::recognise(&folder.embed).is_ok();
         embed.check_weights()?;
         decoder.check_weights()?;
-        let (weights, tables) = (decoder.bytes_in_memory(), embed.bytes_in_memory());
+        let [weights, by_library] =
+            [Kernels::Hob, Kernels::OnnxRuntime].map(|kernels| decoder.bytes_in_memory(kernels));
+        let tables = embed.bytes_in_memory(Kernels::OnnxRuntime);
         let heads = folder.config.heads().unwrap_or(USUAL_HEADS);
         let in_place = folder.prepared.as_ref().is_some_and(Prepared::in_place);
-        let products = decoder.products()?;
-        Ok(Self { layout, weights, tables, heads, tables_on_disk, in_place, products })
+        let products = decoder.products();
+        Ok(Self { layout, weights, by_library, tables, heads, tables_on_disk, in_place, products })
     }
 
     /// Which products of the decoder hob's own kernels would carry out.
@@ -135,6 +139,13 @@ impl Needs {
     #[must_use]
     pub fn tables_on_disk(&self) -> bool {
         self.tables_on_disk
+    }
+
+    /// The same, when those kernels multiply.
+    #[must_use]
+    pub fn with_kernels(self, kernels: Kernels) -> Self {
+        let weights = if kernels == Kernels::Hob { self.weights } else { self.by_library };
+        Self { weights, ..self }
     }
 
     /// The same, with the tables loaded: what looked like tables may turn out to be something else.

@@ -3,7 +3,7 @@
 use crate::budget::Needs;
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::requantized::RequantizedNote;
-use hob_onnx::Graph;
+use hob_onnx::{Graph, Kernels};
 use serde::Serialize;
 use std::path::Path;
 
@@ -51,7 +51,7 @@ pub struct Description {
 
 /// What an encoder's weights take; nothing for one that is not there or cannot be read, which is told when it is opened.
 fn weights(encoder: Option<&Path>) -> Option<u64> {
-    encoder.and_then(|file| Graph::read(file).ok()).map(|graph| graph.bytes_in_memory())
+    encoder.and_then(|file| Graph::read(file).ok()).map(|graph| graph.bytes_in_memory(Kernels::OnnxRuntime))
 }
 
 /// Looks into a folder. The graphs are read and not loaded, so this takes no time and no memory to speak of.

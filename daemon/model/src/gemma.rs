@@ -99,7 +99,7 @@ impl ModelSettings {
     /// # Errors
     /// [`OpenModelError`] for a graph that cannot be read or has another layout.
     pub fn needs(&self, runtime: &Runtime, folder: &ModelFolder) -> Result<Needs, OpenModelError> {
-        let needs = Needs::read(folder)?;
+        let needs = Needs::read(folder)?.with_kernels(self.session.wanted_kernels());
         // What looks like tables is left on disk only when ONNX Runtime gives the same rows.
         let on_disk = !needs.tables_on_disk() || Lookup::open(runtime, &folder.embed).is_ok();
         Ok(if on_disk { needs } else { needs.with_tables_loaded() })

@@ -37,7 +37,7 @@ pub use memory::usable_memory;
 pub use packed::{Origin, PackedSettings, Packing, find_packed};
 pub use port::{Dim, Port, Signature};
 pub use prepare::{DraftError, Outcome, Pass, REWRITING, Rewritten, grows_in_place, rewrite};
-pub use product::{Kernels, Products};
+pub use product::{Kernels, PLACING, Products};
 pub use provider::{
     Attached, DeviceKind, Difference, Found, LoadPluginError, ParseWantedError, Provider, ReadProfileError, Share,
     Standing, TOLERANCE, Trial, TrialError, UnknownProvider, Wanted, find_plugin, try_provider,

@@ -51,6 +51,13 @@ impl Default for SessionSettings {
 }
 
 impl SessionSettings {
+    /// Whose kernels multiply with quantized matrices, unless weights cannot be packed when it comes to it.
+    #[must_use]
+    pub fn wanted_kernels(&self) -> Kernels {
+        let in_file = self.packed.is_some() && self.providers.beside_cpu().next().is_none();
+        if in_file { self.kernels } else { Kernels::OnnxRuntime }
+    }
+
     /// The threads that a run gets on this machine.
     #[must_use]
     pub fn crew(&self) -> Crew {

@@ -147,9 +147,10 @@ fn info(invocation: &Invocation, settings: &Settings) -> anyhow::Result<Exit> {
             Err(error) => Some(error.to_string()),
         },
     };
-    let needs = Needs::read(&folder)?;
-    let session = &asked.session;
-    let own_kernels = session.kernels == Kernels::Hob && session.packed.is_some() && folder.prepared.is_some();
+    let kernels = asked.session.wanted_kernels();
+    let needs = Needs::read(&folder)?.with_kernels(kernels);
+    let least = asked.session.packed.as_ref().map_or(0, |packed| packed.least_bytes);
+    let own_kernels = kernels == Kernels::Hob && needs.products().bytes >= least;
     let model = describe(&folder)?;
     let most = model.context_tokens.unwrap_or(usize::MAX);
     let round = ROUND_CONTEXTS.into_iter().filter(|context| *context <= most);

@@ -1,7 +1,7 @@
 //! What an encoder takes in memory, reckoned before it is opened.
 
 use crate::budget::Size;
-use hob_onnx::{Graph, ReadGraphError};
+use hob_onnx::{Graph, Kernels, ReadGraphError};
 use std::fmt;
 use std::path::Path;
 
@@ -26,7 +26,7 @@ pub struct EncoderNeeds {
 impl EncoderNeeds {
     /// Reads the graph of an encoder, without loading it.
     pub(crate) fn read(file: &Path, heads: usize) -> Result<Self, ReadGraphError> {
-        Ok(Self { weights: Graph::read(file)?.bytes_in_memory(), work: 0, heads })
+        Ok(Self { weights: Graph::read(file)?.bytes_in_memory(Kernels::OnnxRuntime), work: 0, heads })
     }
 
     /// For a picture of so many patches, each of which looks at every other. What is `loaded` already takes nothing more.

@@ -7,7 +7,7 @@
 
 use crate::folder::{ModelFolder, OpenModelError};
 use crate::gemma::ModelSettings;
-use hob_onnx::{Graph, Kernels, Runtime, Share, find_plugin};
+use hob_onnx::{Graph, Kernels, PLACING, Runtime, Share, find_plugin};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -70,7 +70,7 @@ impl Identity {
         identity.fact("threads", &session.crew().threads.to_string());
         identity.fact("shares", &format!("{shares:?}"));
         // Where weights could not be packed it is the library that multiplies, and it rounds otherwise.
-        identity.fact("kernels", &kernels.to_string());
+        identity.fact("kernels", &format!("{kernels} {PLACING}"));
         for wanted in session.providers.beside_cpu() {
             let named = session.providers.plugins.get(&wanted.provider).map(PathBuf::as_path);
             if let Some(plugin) = find_plugin(wanted.provider, named).filter(|path| path.is_file()) {

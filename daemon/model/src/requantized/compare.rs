@@ -136,7 +136,8 @@ fn open(
 ) -> Result<OrtDecoder, CompareError> {
     let context_tokens = prompt + STEPS + 1;
     if check_memory && let Some(free) = usable_memory() {
-        Needs::read(folder)?.admit(Extent { context_tokens, slots: 1, chunk_tokens: prompt }, free)?;
+        let needs = Needs::read(folder)?.with_kernels(settings.wanted_kernels());
+        needs.admit(Extent { context_tokens, slots: 1, chunk_tokens: prompt }, free)?;
     }
     Ok(OrtDecoder::open(runtime, folder, settings, 1, context_tokens)?)
 }

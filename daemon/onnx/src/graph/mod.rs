@@ -12,7 +12,7 @@ pub use proto::Node;
 pub use weights::{NumberKind, Weights, WeightsError};
 
 use crate::port::{Dim, Port, Signature};
-use crate::product::{Product, Products, find, form_of};
+use crate::product::{Kernels, Product, Products, find, form_of};
 use crate::tensor::Element;
 use prost::Message;
 use std::collections::{BTreeSet, HashMap};
@@ -186,13 +186,14 @@ impl Graph {
     /// The layout of the packed form was measured, not promised: with 8-bit activations (`accuracy_level` 4) a block
     /// keeps its numbers, and its scale and its sum in single precision.
     #[must_use]
-    pub fn bytes_in_memory(&self) -> u64 {
+    pub fn bytes_in_memory(&self, kernels: Kernels) -> u64 {
         let mut bytes = 0_u64;
         for constant in &self.body.initializers {
             bytes = bytes.saturating_add(constant.bytes());
         }
         for node in self.body.nodes.iter().filter(|node| node.is_contrib("MatMulNBits")) {
-            let in_panels = form_of(self, node).map(|form| u64::try_from(form.bytes()).unwrap_or(u64::MAX));
+            let form = form_of(self, node).filter(|_| kernels == Kernels::Hob);
+            let in_panels = form.map(|form| u64::try_from(form.bytes()).unwrap_or(u64::MAX));
             let (Some(packed), [_, numbers, scales, rest @ ..]) =
                 (in_panels.or_else(|| packed_bytes(node)), node.inputs.as_slice())
             else {
@@ -209,14 +210,12 @@ impl Graph {
     }
 
     /// Which products hob's own kernels would carry out, from a file of so many bytes.
-    ///
-    /// # Errors
-    /// [`WeightsError`] for weights that are not all there.
-    pub fn products(&self) -> Result<Products, WeightsError> {
-        let found = find(self)?;
+    #[must_use]
+    pub fn products(&self) -> Products {
+        let found = find(self);
         let all = self.nodes().filter(|node| node.is_contrib("MatMulNBits")).count();
         let own = found.iter().map(|product| product.outputs.len()).sum();
-        Ok(Products { own, all, bytes: found.last().map_or(0, Product::end) })
+        Products { own, all, bytes: found.last().map_or(0, Product::end) }
     }
 
     /// Holds every constant that is of a kind that is read here against the file that should have its numbers.

@@ -58,7 +58,7 @@ pub(super) fn optional<N: Activations>(run: &ComputeContext, place: usize) -> or
         let shape = shape(value)?;
         let (numbers, count) = (data::<N>(value.cast_mut())?, product(&shape)?);
         // Of nothing there need not be a place.
-        let numbers = if count == 0 { &[] } else { std::slice::from_raw_parts(numbers, count) };
+        let numbers = if count == 0 { &[] } else { std::slice::from_raw_parts(aligned(numbers)?, count) };
         Ok(Some(Input { shape, numbers }))
     }
 }
@@ -82,8 +82,14 @@ pub(super) fn output<'a, N: Activations>(
             return Err(ort::Error::new("an output is missing"));
         }
         let (numbers, count) = (data::<N>(value)?, product(shape)?);
-        Ok(if count == 0 { &mut [] } else { std::slice::from_raw_parts_mut(numbers, count) })
+        Ok(if count == 0 { &mut [] } else { std::slice::from_raw_parts_mut(aligned(numbers)?, count) })
     }
+}
+
+/// Constants lie where their file says, which need not be where such numbers may lie.
+fn aligned<N>(numbers: *mut N) -> ort::Result<*mut N> {
+    let fits = !numbers.is_null() && numbers.is_aligned();
+    fits.then_some(numbers).ok_or_else(|| ort::Error::new("numbers in a place where such cannot be"))
 }
 
 /// # Safety

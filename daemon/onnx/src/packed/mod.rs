@@ -13,7 +13,7 @@ mod library;
 mod panels;
 mod shelf;
 
-use crate::graph::{Graph, ReadGraphError, WeightsError};
+use crate::graph::{Graph, ReadGraphError};
 use crate::library::Runtime;
 use crate::prepare::DraftError;
 use crate::product::{Kernels, Product, WriteError, find};
@@ -72,14 +72,16 @@ enum PackError {
         "{folder} has {free} MB free, and packing takes {needed}: make room, or name another folder with `[model] cache`"
     )]
     Room { folder: PathBuf, free: u64, needed: u64 },
+    #[error("its matrices would take {bytes} bytes, and its files have {weights}: they lie over each other")]
+    Swollen { bytes: u64, weights: u64 },
+    #[error("{because}; remove {folder} to try it again")]
+    Refused { because: String, folder: PathBuf },
     #[error("another process packs weights into {folder} now: they are mapped from the next start on")]
     Busy { folder: PathBuf },
     #[error("{path}: {source}")]
     File { path: PathBuf, source: io::Error },
     #[error(transparent)]
     Graph(#[from] ReadGraphError),
-    #[error(transparent)]
-    Weights(#[from] WeightsError),
     #[error(transparent)]
     Draft(#[from] DraftError),
     #[error(transparent)]
@@ -105,6 +107,12 @@ impl<'a> Origin<'a> {
     }
 }
 
+/// Packed weights are at most so many times as large as the files that they were made of.
+const MOST_PACKED: u64 = 4;
+
+/// What pages that each of the matrices begins with add to that.
+const PADDING: u64 = 32 << 20;
+
 /// Weights that are to be packed, and how.
 struct Work<'a> {
     runtime: &'a Runtime,
@@ -123,7 +131,7 @@ impl<'a> Work<'a> {
         let content = origin.content()?;
         let graph = Graph::parse(origin.path, &content)?;
         let products = match settings.kernels {
-            Kernels::Hob => find(&graph)?,
+            Kernels::Hob => find(&graph),
             Kernels::OnnxRuntime => Vec::new(),
         };
         Ok(Self { runtime, origin, settings, content, graph, products })
@@ -203,10 +211,19 @@ fn take_or_make(
         return Err(PackError::Providers);
     }
     let work = Work::new(runtime, origin, settings)?;
-    if work.bytes_of_weights()? < packed.least_bytes {
+    let weights = work.bytes_of_weights()?;
+    let bytes = if work.products.is_empty() { weights } else { work.bytes_packed()? };
+    if bytes < packed.least_bytes {
         return Err(PackError::Small);
     }
+    // Rows that fill a panel up are few, unless someone means harm.
+    if bytes > weights.saturating_mul(MOST_PACKED).saturating_add(PADDING) {
+        return Err(PackError::Swollen { bytes, weights });
+    }
     let folder = packed.folder.join(shelf::key(&work)?);
+    if let Some(because) = shelf::refused(&folder) {
+        return Err(PackError::Refused { because, folder });
+    }
     let take = || shelf::is_whole(&folder).then(|| work.open(&folder));
     if let Some(Ok(session)) = take() {
         shelf::note_opened(&folder);
@@ -225,6 +242,5 @@ fn take_or_make(
         }
         None => {}
     }
-    shelf::make(&work, packed, &folder)?;
-    Ok((work.open(&folder)?, Packing::Made))
+    Ok((shelf::make(&work, packed, &folder)?, Packing::Made))
 }

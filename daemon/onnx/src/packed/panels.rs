@@ -11,7 +11,7 @@ use std::path::Path;
 
 pub(super) fn pack(work: &Work<'_>, into: &Path) -> Result<(), PackError> {
     let graph = place(work.origin.path, &work.content, &work.products)?;
-    write(&work.products, &into.join(DATA), work.settings.crew().threads)?;
+    write(&work.graph, &work.products, &into.join(DATA), work.settings.crew().threads)?;
     let path = into.join(GRAPH);
     std::fs::write(&path, graph).map_err(PackError::file(&path))
 }

@@ -2,6 +2,8 @@
 
 use super::{PackError, PackedSettings, Work};
 use crate::cpus::cpu_features;
+use crate::product::PLACING;
+use crate::session::Session;
 use rustix::fs::statvfs;
 use sha2::{Digest, Sha256};
 use std::fs::{DirBuilder, File, TryLockError};
@@ -16,6 +18,9 @@ pub(super) const DATA: &str = "graph.onnx_data";
 
 /// What the name of a folder ends with that is not whole.
 const PART: &str = "part";
+
+/// What stands in the place of a graph that ONNX Runtime did not open, and why.
+const REFUSED: &str = "refused";
 
 /// Left free on the disk, whatever is packed.
 const RESERVE: u64 = 256 << 20;
@@ -40,6 +45,7 @@ pub(super) fn key(work: &Work<'_>) -> Result<String, PackError> {
     } else {
         // Panels are the same on every processor and with every library.
         fact(b"panels");
+        fact(&PLACING.to_le_bytes());
     }
     fact(&work.content);
     for file in work.graph.data_files() {
@@ -82,8 +88,14 @@ pub(super) fn lock(packed: &PackedSettings) -> Result<File, PackError> {
     }
 }
 
-/// Packs into a folder beside, and gives it its name when it is whole and on the disk. Nobody else packs meanwhile.
-pub(super) fn make(work: &Work<'_>, packed: &PackedSettings, folder: &Path) -> Result<(), PackError> {
+/// Why what was packed there could not be opened; none for what can be, or was never tried.
+pub(super) fn refused(folder: &Path) -> Option<String> {
+    std::fs::read_to_string(folder.join(REFUSED)).ok()
+}
+
+/// Packs into a folder beside, opens it, and gives it its name when it is whole and on the disk. Nobody else packs meanwhile.
+/// What cannot be opened is not packed a second time.
+pub(super) fn make(work: &Work<'_>, packed: &PackedSettings, folder: &Path) -> Result<Session, PackError> {
     let part = folder.with_extension(PART);
     remove(&part)?;
     DirBuilder::new().recursive(true).mode(0o700).create(&part).map_err(PackError::file(&part))?;
@@ -94,14 +106,24 @@ pub(super) fn make(work: &Work<'_>, packed: &PackedSettings, folder: &Path) -> R
             File::open(&path).and_then(|file| file.sync_all()).map_err(PackError::file(&path))?;
         }
         File::open(&part).and_then(|names| names.sync_all()).map_err(PackError::file(&part))?;
-        std::fs::rename(&part, folder).map_err(PackError::file(folder))
+        let session = work.open(&part)?;
+        std::fs::rename(&part, folder).map_err(PackError::file(folder))?;
+        Ok(session)
     });
-    if made.is_err() {
-        remove(&part)?;
+    match &made {
+        Ok(_) => make_room(packed, folder),
+        Err(error) => {
+            remove(&part)?;
+            if let PackError::Session(_) | PackError::Draft(_) = error {
+                let note = || {
+                    std::fs::create_dir(folder)?;
+                    std::fs::write(folder.join(REFUSED), error.to_string())
+                };
+                note().map_err(PackError::file(folder))?;
+            }
+        }
     }
-    made?;
-    make_room(packed, folder);
-    Ok(())
+    made
 }
 
 fn has_room(bytes: u64, folder: &Path) -> Result<(), PackError> {

@@ -78,6 +78,9 @@ impl Draft {
         let opset = graph.opset();
         let GraphBody { nodes, initializers, inputs, outputs, .. } = graph.into_body();
         let holds_graphs = |node: &Node| node.attributes.iter().any(|attribute| GRAPHS.contains(&attribute.kind));
+        if nodes.iter().any(|node| node.domain == DOMAIN) {
+            return Err(foreign("it has operators that call themselves hob's"));
+        }
         if nodes.iter().any(holds_graphs) {
             return Err(foreign("it has operators with graphs of their own"));
         }
@@ -377,6 +380,9 @@ impl Draft {
                 tag::INITIALIZER => {
                     name_of::<Constant>(field.content, |constant| constant.name).is_none_or(|name| read_or_out(&name))
                 }
+                // A constant among the inputs goes with the constant: left alone it would have to be given.
+                tag::INPUT => name_of::<Value>(field.content, |value| value.name)
+                    .is_none_or(|name| !self.constants.contains_key(&name) || read_or_out(&name)),
                 tag::VALUE_INFO => name_of::<Value>(field.content, |value| value.name)
                     .is_none_or(|name| read_or_out(&name) && !self.reshaped.contains(&name)),
                 _ => true,
@@ -458,7 +464,7 @@ impl Node {
         self.attributes.push(Attribute { name, float, kind: FLOAT, ..Attribute::default() });
     }
 
-    /// The whole numbers in a setting; none where it is not there.
+    /// The number in a setting; none where it is not there.
     pub(super) fn float(&self, name: &str) -> Option<f32> {
         self.attributes.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.float)
     }
@@ -468,6 +474,7 @@ impl Node {
         self.attributes.iter().find(|attribute| attribute.name == name).map(|attribute| attribute.text.as_slice())
     }
 
+    /// The whole numbers in a setting; none where it is not there.
     pub(super) fn integers(&self, name: &str) -> Option<&[i64]> {
         let found = self.attributes.iter().find(|attribute| attribute.name == name)?;
         Some(&found.integers)

@@ -17,7 +17,8 @@ pub(super) struct Fused {
 /// Finds all gates whose parts are read by nothing else.
 pub(super) fn fuse(draft: &Draft, worlds: &[World<'_>], fused: &mut Fused) {
     for node in draft.nodes() {
-        if let Some((gone, node)) = find(draft, worlds, node) {
+        // Two gates may meet in one product.
+        if let Some((gone, node)) = find(draft, worlds, node).filter(|(gone, _)| gone.is_disjoint(&fused.gone)) {
             fused.gone.extend(gone);
             fused.nodes.push(node);
         }

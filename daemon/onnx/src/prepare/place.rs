@@ -2,6 +2,7 @@
 
 use super::draft::{Draft, DraftError, operator};
 use super::gate::Fused;
+use super::wire::fields;
 use super::world::{Tokens, World};
 use super::{gate, residual};
 use crate::graph::Node;
@@ -10,17 +11,23 @@ use crate::product::Product;
 use std::collections::HashMap;
 use std::path::Path;
 
-/// How many tokens a graph is looked at with, to see which shapes are alike.
-const LOOKS: [Tokens; 2] = [Tokens { past: 13, new: 7 }, Tokens { past: 0, new: 3 }];
+/// How many tokens a graph is looked at with, and for how many of them logits are wanted, to see which shapes are alike.
+const LOOKS: [(Tokens, usize); 2] = [(Tokens { past: 13, new: 7 }, 5), (Tokens { past: 0, new: 3 }, 2)];
+
+/// The field of a file in which functions of its own stand, whose operators nobody here looks at.
+const FUNCTIONS: u32 = 25;
 
 /// The graph in the file `path` with those products in the operator's hands; their weights are left out of it.
 ///
 /// # Errors
 /// [`DraftError`] for a graph that nothing is changed in.
 pub(crate) fn place(path: &Path, graph: &[u8], products: &[Product]) -> Result<Vec<u8>, DraftError> {
+    if fields(graph).map_err(DraftError::Foreign)?.iter().any(|field| field.tag == FUNCTIONS) {
+        return Err(DraftError::Foreign("it has functions of its own".to_owned()));
+    }
     let mut draft = Draft::read(path, graph)?;
     let mut fused = Fused::default();
-    let worlds = LOOKS.map(|tokens| World::new(&draft, tokens, 1));
+    let worlds = LOOKS.map(|(tokens, keep)| World::new(&draft, tokens, keep));
     gate::fuse(&draft, &worlds, &mut fused);
     residual::fuse(&draft, &worlds, &mut fused);
     drop(worlds);

@@ -27,7 +27,10 @@ fn find(draft: &Draft, worlds: &[World<'_>], add: &Node) -> Option<(HashSet<Stri
         (None, Some(norm)) => (second, first, norm),
         (None, None) => return None,
     };
-    let alike = |world: &World<'_>| world.shape(stream).is_some_and(|shape| world.shape(own.input) == Some(shape));
+    let alike = |world: &World<'_>| {
+        let shape = world.shape(stream).filter(|shape| world.shape(own.input) == Some(*shape));
+        shape.is_some_and(|shape| shape.last() == Some(&own.width))
+    };
     if !worlds.iter().all(alike) {
         return None;
     }
@@ -40,7 +43,7 @@ fn find(draft: &Draft, worlds: &[World<'_>], add: &Node) -> Option<(HashSet<Stri
         None => (added, 1.0),
     };
     let next = draft.readers(sum).find_map(|(reader, _)| norm(draft, reader));
-    let next = next.filter(|next| next.numbers == own.numbers && next.input == sum);
+    let next = next.filter(|next| next.numbers == own.numbers && next.input == sum && next.width == own.width);
     let mut inputs = vec![stream, own.input, own.weights];
     let mut outputs = vec![sum];
     if let Some(next) = &next {
@@ -63,23 +66,29 @@ struct Norm<'a> {
     output: &'a str,
     epsilon: f32,
     numbers: Scales,
+    /// How many weights there are.
+    width: usize,
 }
 
 fn norm<'a>(draft: &Draft, node: &'a Node) -> Option<Norm<'a>> {
     let known = node.is("SimplifiedLayerNormalization") || node.is_contrib("SimplifiedLayerNormalization");
     let last = node.integer("axis").unwrap_or(-1) == -1 && node.output(1).is_none();
     let (input, weights, output) = (node.input(0)?, node.input(1)?, node.output(0)?);
-    let flat = draft.weights(weights)?.dims.len() == 1;
+    let dims = draft.weights(weights)?.dims;
+    let [width] = *dims.as_slice() else { return None };
+    // ONNX Runtime maps it where it lies in its file.
+    let place = draft.constant(weights)?.about("offset").map_or(Ok(0), str::parse::<usize>).ok()?;
     // As ONNX Runtime has it where nothing is said.
     let epsilon = node.float("epsilon").unwrap_or(1e-5);
     let numbers = kind_of(draft, weights)?;
-    (known && last && flat).then_some(Norm { input, weights, output, epsilon, numbers })
+    let fits = known && last && place.is_multiple_of(numbers.bytes());
+    fits.then_some(Norm { input, weights, output, epsilon, numbers, width })
 }
 
 /// What becomes of a sum that is read by nothing but a product with one number.
 fn factor<'a>(draft: &'a Draft, sum: &'a str) -> Option<(&'a str, f32)> {
     let (product, place) = only_reader(draft, sum).filter(|(reader, _)| reader.is("Mul"))?;
-    let other = product.input(1 - place)?;
+    let other = product.input(1_usize.checked_sub(place)?)?;
     let weights = draft.weights(other).filter(|weights| weights.dims.len() <= 1)?;
     Some((product.output(0)?, weights.scalar()?))
 }

@@ -14,6 +14,7 @@ pub(crate) mod tag {
     pub(crate) const MODEL_OPSET: u32 = 8;
     pub(crate) const MODEL_METADATA: u32 = 14;
     pub(crate) const NODE: u32 = 1;
+    pub(crate) const INPUT: u32 = 11;
     pub(crate) const INITIALIZER: u32 = 5;
     pub(crate) const VALUE_INFO: u32 = 13;
     pub(crate) const NODE_INPUT: u32 = 1;

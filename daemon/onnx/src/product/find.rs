@@ -1,6 +1,6 @@
 //! Which products of a graph hob's kernels carry out.
 
-use crate::graph::{Graph, Node, NumberKind, Weights, WeightsError};
+use crate::graph::{Graph, Node, NumberKind, Weights};
 use hob_kernels::{Bits, Form, Scales};
 use std::collections::HashMap;
 
@@ -18,9 +18,8 @@ pub(crate) struct Product {
     pub(crate) form: Form,
     /// Where its panels begin in the file.
     pub(crate) offset: u64,
-    pub(super) numbers: Weights,
-    pub(super) scales: Weights,
-    pub(super) points: Option<Weights>,
+    /// Names of its weights, its scales and its zero points; the last is empty where it has none.
+    pub(super) names: [String; 3],
 }
 
 impl Product {
@@ -31,14 +30,12 @@ impl Product {
 }
 
 /// Finds the products of a graph whose matrices can lie in panels. The same graph gives the same places in the file.
-///
-/// # Errors
-/// [`WeightsError`] for weights that are not all there.
-pub(crate) fn find(graph: &Graph) -> Result<Vec<Product>, WeightsError> {
+pub(crate) fn find(graph: &Graph) -> Vec<Product> {
     let mut places: HashMap<[&str; 3], usize> = HashMap::new();
     let mut found: Vec<Product> = Vec::new();
     for node in graph.nodes() {
-        let Some((output, form)) = node.outputs.first().zip(form_of(graph, node)) else { continue };
+        let output = node.outputs.first().filter(|output| !output.is_empty());
+        let Some((output, form)) = output.zip(form_of(graph, node)) else { continue };
         let names = [1, 2, 3].map(|place| node.inputs.get(place).map_or("", String::as_str));
         if let Some(product) = places.get(&names).and_then(|place| found.get_mut(*place)) {
             // Else one operator says of the same matrix what another does not.
@@ -47,13 +44,12 @@ pub(crate) fn find(graph: &Graph) -> Result<Vec<Product>, WeightsError> {
             }
             continue;
         }
-        let [numbers, scales, points] = names.map(|name| graph.initializer_weights(name));
-        let (Some(numbers), Some(scales), points) = (numbers?, scales?, points?) else { continue };
-        let offset = found.last().map_or(0, Product::end).next_multiple_of(PAGE);
+        // A file that no disk holds is for nobody.
+        let Some(offset) = found.last().map_or(0, Product::end).checked_next_multiple_of(PAGE) else { break };
         places.insert(names, found.len());
-        found.push(Product { outputs: vec![output.clone()], form, offset, numbers, scales, points });
+        found.push(Product { outputs: vec![output.clone()], form, offset, names: names.map(str::to_owned) });
     }
-    Ok(found)
+    found
 }
 
 /// How the matrix of an operator lies in panels; none for an operator that is left to ONNX Runtime.
@@ -63,7 +59,7 @@ pub(crate) fn form_of(graph: &Graph, node: &Node) -> Option<Form> {
     let rounds = node.is_contrib("MatMulNBits") && node.integer("accuracy_level") == Some(INT8);
     // An order of rows of its own, or something added: no published Gemma 4 has them.
     let plain = input(4).is_empty() && input(5).is_empty() && node.integer("weight_prepacked").unwrap_or(0) == 0;
-    if !rounds || !plain {
+    if !rounds || !plain || input(0).is_empty() {
         return None;
     }
     let (rows, depth, block) = (number("N", 0)?, number("K", 0)?, number("block_size", 0)?);

@@ -14,6 +14,9 @@ pub(crate) use write::{WriteError, write};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Goes up whenever other operators are placed into a graph than before, or they round otherwise.
+pub const PLACING: u32 = 1;
+
 /// The products of a graph with quantized matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Products {

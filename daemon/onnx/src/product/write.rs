@@ -1,7 +1,7 @@
 //! Matrices into a file, in panels.
 
 use super::find::Product;
-use crate::graph::{Weights, WeightsError};
+use crate::graph::{Graph, WeightsError};
 use hob_kernels::{PANEL, PackError, Published, pack};
 use std::fs::File;
 use std::io;
@@ -23,13 +23,15 @@ pub(crate) enum WriteError {
     Pack(#[from] PackError),
     #[error("cannot write {path}: {source}")]
     File { path: PathBuf, source: io::Error },
+    #[error("the weights '{0}' are not there any more")]
+    Gone(String),
     #[error("a thread that packed weights has ended")]
     Thread,
 }
 
 /// Writes the matrices into a new file, and syncs it. What the system keeps of it in memory is let go again, since it
 /// lies there in the small pages in which it was written: read anew, it comes in large ones where the system has them.
-pub(crate) fn write(products: &[Product], path: &Path, threads: usize) -> Result<(), WriteError> {
+pub(crate) fn write(graph: &Graph, products: &[Product], path: &Path, threads: usize) -> Result<(), WriteError> {
     let failed = |source| WriteError::File { path: path.to_owned(), source };
     let file = File::create_new(path).map_err(failed)?;
     file.set_len(products.last().map_or(0, Product::end)).map_err(failed)?;
@@ -40,7 +42,7 @@ pub(crate) fn write(products: &[Product], path: &Path, threads: usize) -> Result
             if over.load(Ordering::Relaxed) {
                 break;
             }
-            let written = put(product, panels, &file, path);
+            let written = put(graph, product, panels, &file, path);
             over.fetch_or(written.is_err(), Ordering::Relaxed);
             written?;
         }
@@ -64,16 +66,21 @@ fn tasks(product: &Product) -> impl Iterator<Item = (&Product, Range<usize>)> {
     (0..panels).step_by(at_once).map(move |first| (product, first..panels.min(first + at_once)))
 }
 
-fn put(product: &Product, panels: &Range<usize>, file: &File, path: &Path) -> Result<(), WriteError> {
-    let Product { form, offset, numbers, scales, points, .. } = product;
+fn put(graph: &Graph, product: &Product, panels: &Range<usize>, file: &File, path: &Path) -> Result<(), WriteError> {
+    let Product { form, offset, names, .. } = product;
     let rows = panels.start * PANEL..form.rows().min(panels.end * PANEL);
     let [numbers_row, scales_row, points_row] = form.published_row();
-    let read = |weights: &Weights, row: usize| {
+    // Opened for each piece: all of them at once would be more files than a process may have open.
+    let read = |name: &String, row: usize| -> Result<Vec<u8>, WriteError> {
         let mut bytes = vec![0; rows.len() * row];
-        weights.read_at(rows.start * row, &mut bytes).map(|()| bytes)
+        if row > 0 {
+            let weights = graph.initializer_weights(name)?.ok_or_else(|| WriteError::Gone(name.clone()))?;
+            weights.read_at(rows.start * row, &mut bytes)?;
+        }
+        Ok(bytes)
     };
-    let (numbers, scales) = (read(numbers, numbers_row)?, read(scales, scales_row)?);
-    let points = points.as_ref().map(|points| read(points, points_row)).transpose()?.unwrap_or_default();
+    let [numbers, scales, points] = names;
+    let (numbers, scales, points) = (read(numbers, numbers_row)?, read(scales, scales_row)?, read(points, points_row)?);
     let mut packed = vec![0; panels.len() * form.panel_bytes()];
     pack(form, Published { numbers: &numbers, scales: &scales, points: &points }, &mut packed)?;
     let place = u64::try_from(panels.start * form.panel_bytes()).unwrap_or(u64::MAX);

@@ -175,3 +175,38 @@ fn own_kernels_are_as_near_to_unrounded_activations_as_those_of_onnx_runtime() {
         assert!(own > 0.0 && own < theirs * 1.3 && own < 0.05, "{own} beside {theirs}");
     }
 }
+
+#[test]
+fn what_could_not_be_opened_is_not_packed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, packed) = (decoder(folder.path()), settings(folder.path()));
+    assert_eq!(open_rounded(&path, &SessionSettings::default(), &packed).1, Packing::Made);
+    let graph = rounded(&path);
+    let origin = Origin { path: &path, prepared: Some(&graph) };
+    let (found, bytes) = find_packed(&runtime(), origin, &SessionSettings::default(), &packed).unwrap();
+    assert!(bytes > 0);
+    std::fs::remove_dir_all(&found).unwrap();
+    std::fs::create_dir(&found).unwrap();
+    std::fs::write(found.join("refused"), "it was too much").unwrap();
+    let (mut loaded, packing) = open_rounded(&path, &SessionSettings::default(), &packed);
+    assert!(matches!(packing, Packing::Loaded { because } if because.starts_with("it was too much; remove ")));
+    assert_eq!(loaded.kernels(), Kernels::OnnxRuntime);
+    assert!(logits(&mut loaded).iter().all(|number| number.is_finite()));
+}
+
+#[test]
+fn panels_cut_short_are_made_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, packed) = (decoder(folder.path()), settings(folder.path()));
+    let (mut session, _) = open_rounded(&path, &SessionSettings::default(), &packed);
+    assert_eq!(session.kernels(), Kernels::Hob);
+    let expected = logits(&mut session);
+    let graph = rounded(&path);
+    let origin = Origin { path: &path, prepared: Some(&graph) };
+    let (found, _) = find_packed(&runtime(), origin, &SessionSettings::default(), &packed).unwrap();
+    let data = std::fs::File::options().write(true).open(found.join("graph.onnx_data")).unwrap();
+    drop(session);
+    data.set_len(data.metadata().unwrap().len() - 1).unwrap();
+    let (mut again, packing) = open_rounded(&path, &SessionSettings::default(), &packed);
+    assert_eq!((packing, logits(&mut again)), (Packing::Made, expected));
+}

@@ -21,7 +21,7 @@ pub(super) fn model(settings: &Settings) -> Finding {
     };
     let looked = || -> Result<_, OpenModelError> {
         let folder = ModelFolder::open(&asked.folder, asked.variant)?;
-        let needs = Needs::read(&folder)?;
+        let needs = Needs::read(&folder)?.with_kernels(asked.session.wanted_kernels());
         let context_tokens = asked.context_tokens.min(folder.config.max_positions().unwrap_or(usize::MAX));
         let extent = Extent { context_tokens, slots: asked.slots, chunk_tokens: asked.chunk_tokens };
         Ok((folder, needs.budget(extent).total()))

@@ -20,7 +20,7 @@ fn prepared() -> Model {
 fn placed(model: &Model) -> BTreeMap<String, usize> {
     let bytes = model.encode_to_vec();
     let graph = Graph::parse(&published(), &bytes).unwrap();
-    let placed = place(&published(), &bytes, &find(&graph).unwrap()).unwrap();
+    let placed = place(&published(), &bytes, &find(&graph)).unwrap();
     let mut counts = BTreeMap::new();
     for node in Graph::parse(&published(), &placed).unwrap().nodes() {
         *counts.entry(node.operator.clone()).or_insert(0) += 1;
@@ -129,4 +129,54 @@ fn products_that_may_not_round_stay_those_of_onnx_runtime() {
             assert_eq!(of(&hostile, "PanelProduct"), 0, "{name} of {wrong}");
         }
     }
+}
+
+#[test]
+fn constants_that_stand_among_the_inputs_go_with_the_products() {
+    let mut model = prepared();
+    let graph = model.graph.as_mut().unwrap();
+    let ports = graph.inputs.len();
+    let kind = graph.inputs[0].kind.clone();
+    let names: Vec<String> = graph.initializers.iter().map(|constant| constant.name.clone()).collect();
+    graph.inputs.extend(names.into_iter().map(|name| crate::graph::proto::Value { name, kind: kind.clone() }));
+    let bytes = model.encode_to_vec();
+    let products = find(&Graph::parse(&published(), &bytes).unwrap());
+    let placed = Model::decode(place(&published(), &bytes, &products).unwrap().as_slice()).unwrap().graph.unwrap();
+    let constants: BTreeSet<&str> = placed.initializers.iter().map(|constant| constant.name.as_str()).collect();
+    let asked: Vec<&str> = placed.inputs.iter().map(|input| input.name.as_str()).collect();
+    assert_eq!(asked.iter().filter(|name| !constants.contains(*name)).count(), ports, "{asked:?}");
+}
+
+#[test]
+fn gates_that_meet_lose_nothing() {
+    let mut model = prepared();
+    let graph = model.graph.as_mut().unwrap();
+    let mut gelus = graph.nodes.iter().filter(|node| node.operator == "Gelu");
+    let (gate, mut second) = (gelus.next().unwrap().clone(), gelus.next().unwrap().clone());
+    // The first gate's other half goes through a gate of its own.
+    let product = graph.nodes.iter().position(|node| node.operator == "Mul" && node.inputs.contains(&gate.outputs[0]));
+    let product = &mut graph.nodes[product.unwrap()];
+    let other = product.inputs.iter_mut().find(|input| **input != gate.outputs[0]).unwrap();
+    second.inputs = vec![other.clone()];
+    second.outputs = vec!["a gate of its own".to_owned()];
+    second.name = "a gate of its own".to_owned();
+    other.clone_from(&second.outputs[0]);
+    graph.nodes.push(second);
+    let bytes = model.encode_to_vec();
+    let placed = place(&published(), &bytes, &find(&Graph::parse(&published(), &bytes).unwrap())).unwrap();
+    let placed = Graph::parse(&published(), &placed).unwrap();
+    let constants: BTreeSet<&str> = placed.initializers().iter().map(|constant| constant.name.as_str()).collect();
+    for input in placed.nodes().flat_map(|node| &node.inputs).filter(|input| !input.is_empty()) {
+        let known = placed.maker(input).is_some() || constants.contains(input.as_str()) || placed.is_port(input);
+        assert!(known, "nobody makes {input}");
+    }
+}
+
+#[test]
+fn what_calls_itself_hobs_is_not_touched() {
+    let mut model = prepared();
+    let graph = model.graph.as_mut().unwrap();
+    graph.nodes[0].domain = "hob".to_owned();
+    let refused = place(&published(), &model.encode_to_vec(), &[]).unwrap_err().to_string();
+    assert_eq!(refused, "it is left as published: it has operators that call themselves hob's");
 }
