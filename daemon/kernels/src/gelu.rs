@@ -17,12 +17,16 @@ pub fn gated_gelu<N: Number>(gate: &[N], up: &[N], out: &mut [N], instructions: 
         let (wide_gate, wide_up) = (&mut wide_gate[..count], &mut wide_up[..count]);
         N::widen(&gate[..count], wide_gate);
         N::widen(&up[..count], wide_up);
-        instructions.run(Gate { gate: wide_gate, up: wide_up });
+        let_through(wide_gate, wide_up, instructions);
         N::round(wide_gate, &mut out[..count]);
     }
 }
 
 /// Leaves what comes out in the place of the gate.
+fn let_through(gate: &mut [f32], up: &[f32], instructions: Instructions) {
+    instructions.run(Gate { gate, up });
+}
+
 struct Gate<'a> {
     gate: &'a mut [f32],
     up: &'a [f32],

@@ -5,6 +5,7 @@ use crate::form::{Form, PANEL};
 use crate::instructions::Instructions;
 use crate::number::Number;
 use crate::rounded::RoundedRow;
+use std::ops::Range;
 
 /// Bytes that are not those of such a matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -54,16 +55,28 @@ impl<'a> Matrix<'a> {
         let fits = |row: &RoundedRow| row.scales.len() == blocks && row.numbers.len() == blocks * block;
         assert!(rows.iter().all(fits), "activations in other blocks than the matrix");
         let rows = &rows[..rows.len().min(part.rows())];
-        for place in part.panels() {
+        self.products(rows, part.panels(), instructions, &mut |row, panel, values| part.put(row, panel, values));
+    }
+
+    /// Without a type that its caller chooses, so that it is compiled here, as this crate is: quick in every profile.
+    fn products(
+        &self,
+        rows: &[RoundedRow],
+        panels: Range<usize>,
+        instructions: Instructions,
+        put: &mut dyn FnMut(usize, usize, &[f32; PANEL]),
+    ) {
+        for place in panels {
             let panel = self.panel(place);
             let mut first = 0;
             while first < rows.len() {
                 let left = (rows.len() - first).min(instructions.rows_at_once());
+                let mut put = |row: usize, values: &[f32; PANEL]| put(first + row, place, values);
                 first += match left {
-                    8.. => tile::<8, N>(&panel, rows, first, place, part, instructions),
-                    4..8 => tile::<4, N>(&panel, rows, first, place, part, instructions),
-                    2..4 => tile::<2, N>(&panel, rows, first, place, part, instructions),
-                    _ => tile::<1, N>(&panel, rows, first, place, part, instructions),
+                    8.. => tile::<8>(&panel, &rows[first..], instructions, &mut put),
+                    4..8 => tile::<4>(&panel, &rows[first..], instructions, &mut put),
+                    2..4 => tile::<2>(&panel, &rows[first..], instructions, &mut put),
+                    _ => tile::<1>(&panel, &rows[first..], instructions, &mut put),
                 };
             }
         }
@@ -75,21 +88,18 @@ impl<'a> Matrix<'a> {
     }
 }
 
-/// Multiplies a panel with some of the rows, and tells how many they were.
-#[inline]
-fn tile<const ROWS: usize, N: Number>(
+/// Multiplies a panel with the first of the rows, and tells how many they were.
+fn tile<const ROWS: usize>(
     panel: &Panel<'_>,
     rows: &[RoundedRow],
-    first: usize,
-    place: usize,
-    part: &mut Part<'_, N>,
     instructions: Instructions,
+    put: &mut dyn FnMut(usize, &[f32; PANEL]),
 ) -> usize {
-    let some: [&RoundedRow; ROWS] = std::array::from_fn(|row| &rows[first + row]);
+    let some: [&RoundedRow; ROWS] = std::array::from_fn(|row| &rows[row]);
     let mut out = [[0.0; PANEL]; ROWS];
     instructions.multiply(panel, some, &mut out);
     for (row, values) in out.iter().enumerate() {
-        part.put(first + row, place, values);
+        put(row, values);
     }
     ROWS
 }

@@ -42,7 +42,7 @@ impl<N: Number> Residual<'_, N> {
         N::round(wide, sum);
         N::widen(sum, wide);
         N::widen(stream, other);
-        instructions.run(Sum { wide, other, factor: self.factor });
+        add(wide, other, self.factor, instructions);
         N::round(wide, sum);
         if let Some(next) = &self.next {
             assert!([next.weights.len(), normed.len()] == [width; 2], "rows of another length than their norm");
@@ -57,12 +57,20 @@ impl<N: Number> Norm<'_, N> {
     /// In place; the weights are widened into `weights`.
     fn apply(&self, row: &mut [f32], weights: &mut [f32], instructions: Instructions) {
         N::widen(self.weights, weights);
-        instructions.run(Apply { row, weights, epsilon: self.epsilon });
+        normalize(row, weights, self.epsilon, instructions);
     }
 }
 
 /// Sums that are made side by side, always in this order.
 const LANES: usize = 16;
+
+fn normalize(row: &mut [f32], weights: &[f32], epsilon: f32, instructions: Instructions) {
+    instructions.run(Apply { row, weights, epsilon });
+}
+
+fn add(wide: &mut [f32], other: &[f32], factor: f32, instructions: Instructions) {
+    instructions.run(Sum { wide, other, factor });
+}
 
 struct Apply<'a> {
     row: &'a mut [f32],

@@ -29,13 +29,17 @@ impl RoundedRow {
         for ((from, to), (scale, sum)) in row.chunks(block).zip(numbers).zip(places) {
             let wide = &mut wide[..from.len()];
             N::widen(from, wide);
-            (*scale, *sum) = instructions.run(Round { from: wide, to });
+            (*scale, *sum) = round(wide, to, instructions);
         }
         rounded
     }
 }
 
 /// Rounds one block; gives what a number is worth, and the sum of the numbers.
+fn round(from: &[f32], to: &mut [i8], instructions: Instructions) -> (f32, i32) {
+    instructions.run(Round { from, to })
+}
+
 struct Round<'a> {
     from: &'a [f32],
     to: &'a mut [i8],
