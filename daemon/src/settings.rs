@@ -3,12 +3,14 @@
 //! `configs/hob.toml` documents every key. `HOB_<SECTION>__<KEY>` in the environment wins over the file. A key that
 //! nothing reads is an error that names the nearest one, so that a misspelt setting is not silently the default.
 
+mod model;
+
+pub use model::{Draft, Model, Sampling};
+
 use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Rules};
-use hob_events::{CommandLimits, NodeName, Thinking};
-use hob_model::Activations;
-use hob_model_store::HubAddress;
-use hob_onnx::{Kernels, Provider, Wanted};
+use hob_events::{CommandLimits, NodeName};
+use hob_onnx::Provider;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -79,138 +81,6 @@ pub struct Node {
 impl Default for Node {
     fn default() -> Self {
         Self { name: NodeName::lossy("hob") }
-    }
-}
-
-/// Which model, and how it decodes.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Model {
-    /// A folder of the published layout.
-    pub folder: PathBuf,
-    /// `fp32`, `fp16`, `quantized`, `q4`, `q4f16` or `q2f16`; empty for the first that is there.
-    pub variant: String,
-    /// Most tokens of prompt and answer together.
-    pub context_tokens: usize,
-    /// Prompt tokens run at once; a deadline or a cancellation is noticed between two of them.
-    pub chunk_tokens: usize,
-    /// KV slots: prompts that are remembered side by side.
-    pub slots: usize,
-    /// Threads; 0 for as many as the board and its limits give.
-    pub threads: usize,
-    /// Whether small cores work too, where there are fast ones beside them.
-    pub all_cores: bool,
-    /// Whether threads wait for work by turning in circles.
-    pub spinning: bool,
-    /// From this temperature on the model rests between runs; 0 leaves heat to the kernel.
-    pub hot_celsius: i32,
-    /// What carries out the graph's operators, in order of preference.
-    pub providers: Vec<Wanted>,
-    /// Whether hob goes on, with a warning, when a provider cannot be had or leaves its part to the processor.
-    pub fallback: bool,
-    /// An idle model is dropped after so many minutes and opened again by the next command; 0 keeps it.
-    pub unload_after_minutes: u32,
-    /// Whether the model thinks before it answers, where a command does not say: `off`, `on`, or most tokens of a thought.
-    pub thinking: Thinking,
-    /// Whether words that were said before are drafted.
-    pub draft: Draft,
-    /// Generations that may wait.
-    pub queue: usize,
-    /// Whether a model that would not fit into memory is refused before it is opened.
-    pub check_memory: bool,
-    /// Whether the decoder is rewritten for speed before it is opened.
-    pub prepare: bool,
-    /// How precise activations are where the decoder leaves it open: `int8` or `published`.
-    pub activations: Activations,
-    /// Answers kept, so that the very same prompt is not decoded again; 0 keeps none.
-    pub memo_entries: usize,
-    /// Beginnings of prompts kept on disk with their keys and values, for the next start; 0 keeps none.
-    pub prefix_files: usize,
-    /// Whether the weights are kept in `cache` as the processor wants them, so that they are pages of a file instead of
-    /// memory of hob's own. That takes the room of the weights once more, with ONNX Runtime's kernels twice.
-    pub pack_weights: bool,
-    /// Whose kernels multiply with packed weights: `hob` or `onnxruntime`.
-    pub kernels: Kernels,
-    /// Where answers, beginnings, rewritten graphs and packed weights are kept; may be emptied at any time.
-    pub cache: PathBuf,
-    /// How the next token is chosen.
-    pub sampling: Sampling,
-    /// Where `hob model fetch` and `hob model add` put models.
-    pub store: PathBuf,
-    /// Where `hob model fetch` finds them.
-    pub hub: String,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            folder: "/usr/share/hob/models/pocket".into(),
-            variant: String::new(),
-            context_tokens: 4096,
-            chunk_tokens: 256,
-            slots: 2,
-            threads: 0,
-            all_cores: false,
-            spinning: false,
-            hot_celsius: 85,
-            providers: vec![Wanted::any(Provider::Cpu)],
-            fallback: false,
-            unload_after_minutes: 0,
-            thinking: Thinking::OFF,
-            draft: Draft::Auto,
-            queue: 8,
-            check_memory: true,
-            prepare: true,
-            activations: Activations::default(),
-            memo_entries: 2048,
-            prefix_files: 4,
-            pack_weights: true,
-            kernels: Kernels::default(),
-            cache: "/var/cache/hob/model".into(),
-            sampling: Sampling::default(),
-            store: "/var/lib/hob/models".into(),
-            hub: "https://huggingface.co".into(),
-        }
-    }
-}
-
-/// Whether words that were said before are drafted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Draft {
-    /// Where that is measured to be faster.
-    Auto,
-    /// Never.
-    Off,
-}
-
-/// How the next token is chosen. A temperature of 0 takes the likeliest.
-#[derive(Debug, Clone, Copy, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-pub struct Sampling {
-    /// 0 is greedy.
-    pub temperature: f32,
-    /// Only the likeliest so many; 0 for all.
-    pub top_k: usize,
-    /// Only the likeliest that make up this share; 0 for all.
-    pub top_p: f32,
-    /// Only those with at least this share of the likeliest's probability; 0 for all.
-    pub min_p: f32,
-    /// The same seed gives the same choices.
-    pub seed: u64,
-}
-
-impl Sampling {
-    /// What cannot be meant. A share above 1 would leave no token, and what is no number is held to nothing.
-    fn wrong(&self) -> Option<String> {
-        let shares = [("top_p", self.top_p), ("min_p", self.min_p)];
-        let share = shares.into_iter().find(|(_, share)| !(0.0..=1.0).contains(share));
-        if let Some((key, share)) = share {
-            return Some(format!("model.sampling.{key} is a share from 0 to 1, not {share}"));
-        }
-        let temperature = self.temperature;
-        let is_right = temperature.is_finite() && temperature >= 0.0;
-        (!is_right).then(|| format!("model.sampling.temperature is 0 or a number above it, not {temperature}"))
     }
 }
 
@@ -457,6 +327,12 @@ impl Settings {
     }
 
     fn check(&self, path: &Path) -> Result<(), ReadSettingsError> {
+        let wrong = |reason| Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
+        self.wrong().map_or(Ok(()), wrong)
+    }
+
+    /// The first thing that cannot be meant.
+    fn wrong(&self) -> Option<String> {
         let bounds = [
             ("agent.turns_at_once", self.agent.turns_at_once),
             ("agent.backlog", self.agent.backlog),
@@ -467,37 +343,15 @@ impl Settings {
             ("plugins.calls_at_once", self.plugins.calls_at_once),
             ("state.finals", self.state.finals),
         ];
-        let zero = bounds.into_iter().find(|(_, bound)| *bound == 0).map(|(key, _)| key);
-        if let Some(key) = zero {
-            let reason = format!("{key} must be at least 1");
-            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
+        if let Some((key, _)) = bounds.into_iter().find(|(_, bound)| *bound == 0) {
+            return Some(format!("{key} must be at least 1"));
         }
-        if let Some(reason) = self.model.sampling.wrong() {
-            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
+        if let Some(reason) = self.model.wrong() {
+            return Some(reason);
         }
-        let providers = &self.model.providers;
-        let twice = providers
-            .iter()
-            .enumerate()
-            .find(|(place, wanted)| providers.iter().take(*place).any(|earlier| earlier.provider == wanted.provider));
-        let reason = match twice {
-            Some((_, wanted)) => Some(format!("model.providers names '{}' twice", wanted.provider)),
-            None if providers.is_empty() => Some("model.providers must name at least one, such as \"cpu\"".to_owned()),
-            None => None,
-        };
-        if let Some(reason) = reason {
-            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
-        }
-        if let Err(error) = self.model.hub.parse::<HubAddress>() {
-            let reason = format!("model.hub: {error}");
-            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
-        }
-        if self.model.queue < self.agent.turns_at_once {
-            // The driver hands generations over without waiting: the queue must hold what the agent can have open.
-            let reason = "model.queue must be at least agent.turns_at_once".to_owned();
-            return Err(ReadSettingsError::Wrong { path: path.to_owned(), reason });
-        }
-        Ok(())
+        // The driver hands generations over without waiting: the queue must hold what the agent can have open.
+        let short = self.model.queue < self.agent.turns_at_once;
+        short.then(|| "model.queue must be at least agent.turns_at_once".to_owned())
     }
 }
 
@@ -527,6 +381,7 @@ pub fn with_nearest_key(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hob_onnx::Wanted;
     use insta::assert_snapshot;
 
     fn read(text: &str, variables: &[(&str, &str)]) -> Result<Settings, String> {

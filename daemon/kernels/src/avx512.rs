@@ -25,7 +25,7 @@ pub(crate) unsafe fn multiply<const ROWS: usize>(
 }
 
 /// # Safety
-/// As there.
+/// As for [`multiply`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma,f16c")]
 pub(crate) unsafe fn run<W: Work>(work: W) -> W::Out {
     work.run()

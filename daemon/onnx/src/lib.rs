@@ -22,6 +22,7 @@ mod provider;
 mod requantize;
 mod session;
 mod settings;
+mod share_out;
 mod stop;
 mod tensor;
 

@@ -199,6 +199,13 @@ impl Draft {
         })
     }
 
+    /// The only operator that reads a value, and where; none for one that comes out of the graph as well.
+    pub(super) fn only_reader<'a>(&'a self, value: &'a str) -> Option<(&'a Node, usize)> {
+        let mut readers = self.readers(value);
+        let (first, more) = (readers.next()?, readers.next());
+        (more.is_none() && !self.is_output(value)).then_some(first)
+    }
+
     /// The same name, for as long as the draft.
     pub(super) fn known(&self, value: &str) -> Option<&str> {
         if let Some(node) = self.maker(value) {

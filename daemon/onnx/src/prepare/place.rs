@@ -1,14 +1,14 @@
 //! A graph with hob's own operators: products, which know their matrix by a place in a file, and what stands between them.
 
 use super::draft::{Draft, DraftError, operator};
-use super::gate::Fused;
 use super::wire::fields;
 use super::world::{Tokens, World};
 use super::{gate, residual};
-use crate::graph::Node;
+use crate::graph::{Node, NumberKind};
 use crate::operators::{DOMAIN, Own};
 use crate::product::Product;
-use std::collections::HashMap;
+use hob_kernels::Scales;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 /// How many tokens a graph is looked at with, and for how many of them logits are wanted, to see which shapes are alike.
@@ -26,18 +26,45 @@ pub(crate) fn place(path: &Path, graph: &[u8], products: &[Product]) -> Result<V
         return Err(DraftError::Foreign("it has functions of its own".to_owned()));
     }
     let mut draft = Draft::read(path, graph)?;
-    let mut fused = Fused::default();
-    let worlds = LOOKS.map(|(tokens, keep)| World::new(&draft, tokens, keep));
-    gate::fuse(&draft, &worlds, &mut fused);
-    residual::fuse(&draft, &worlds, &mut fused);
-    drop(worlds);
-    draft.put_in_place_of(&fused.gone, fused.nodes);
+    let (gone, nodes) = fused(&draft);
+    draft.put_in_place_of(&gone, nodes);
     draft.settle()?;
     let outputs =
         products.iter().flat_map(|product| product.outputs.iter().map(move |output| (output.as_str(), product)));
     let by_output: HashMap<&str, &Product> = outputs.collect();
     draft.replace(|node| Some(placed(node, by_output.get(node.outputs.first()?.as_str())?)));
     draft.written()
+}
+
+/// An operator that comes, and the values of those that go for it.
+#[derive(Debug)]
+pub(super) struct Fused {
+    pub(super) gone: HashSet<String>,
+    pub(super) node: Node,
+}
+
+/// What stands between products, in fewer operators.
+fn fused(draft: &Draft) -> (HashSet<String>, Vec<Node>) {
+    let worlds = LOOKS.map(|(tokens, keep)| World::new(draft, tokens, keep));
+    let (mut gone, mut nodes) = (HashSet::new(), Vec::new());
+    for node in draft.nodes() {
+        let found = gate::find(draft, &worlds, node).or_else(|| residual::find(draft, &worlds, node));
+        // Two gates may meet in one product, and a norm goes into one sum only.
+        if let Some(found) = found.filter(|found| found.gone.is_disjoint(&gone)) {
+            gone.extend(found.gone);
+            nodes.push(found.node);
+        }
+    }
+    (gone, nodes)
+}
+
+/// The kind of a constant's numbers, of those that activations have.
+pub(super) fn kind_of(draft: &Draft, constant: &str) -> Option<Scales> {
+    match draft.weights(constant)?.kind {
+        NumberKind::F16 => Some(Scales::Half),
+        NumberKind::F32 => Some(Scales::Single),
+        NumberKind::U8 | NumberKind::I8 | NumberKind::I64 | NumberKind::I32 | NumberKind::Bool => None,
+    }
 }
 
 fn placed(node: &Node, product: &Product) -> Node {

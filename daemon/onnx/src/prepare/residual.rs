@@ -1,27 +1,20 @@
 //! What a layer adds to the stream in one operator: the norm of it, the sum, its factor, and the norm that comes next.
 
 use super::draft::{Draft, operator};
-use super::gate::{Fused, kind_of, only_reader};
+use super::place::{Fused, kind_of};
 use super::world::World;
 use crate::graph::Node;
 use crate::operators::{DOMAIN, Own};
 use hob_kernels::Scales;
 use std::collections::HashSet;
 
-/// Finds all sums of the stream and a norm that nothing else reads.
-pub(super) fn fuse(draft: &Draft, worlds: &[World<'_>], fused: &mut Fused) {
-    for add in draft.nodes().filter(|node| node.is("Add")) {
-        // A norm goes into one sum only.
-        if let Some((gone, node)) = find(draft, worlds, add).filter(|(gone, _)| gone.is_disjoint(&fused.gone)) {
-            fused.gone.extend(gone);
-            fused.nodes.push(node);
-        }
+/// What goes and what comes where `add` adds a norm to the stream that nothing else reads.
+pub(super) fn find(draft: &Draft, worlds: &[World<'_>], add: &Node) -> Option<Fused> {
+    if !add.is("Add") {
+        return None;
     }
-}
-
-fn find(draft: &Draft, worlds: &[World<'_>], add: &Node) -> Option<(HashSet<String>, Node)> {
     let (first, second, added) = (add.input(0)?, add.input(1)?, add.output(0)?);
-    let norm_of = |value: &str| norm(draft, draft.maker(value)?).filter(|_| only_reader(draft, value).is_some());
+    let norm_of = |value: &str| norm(draft, draft.maker(value)?).filter(|_| draft.only_reader(value).is_some());
     let (stream, normed, own) = match (norm_of(second), norm_of(first)) {
         (Some(norm), _) => (first, second, norm),
         (None, Some(norm)) => (second, first, norm),
@@ -56,7 +49,7 @@ fn find(draft: &Draft, worlds: &[World<'_>], add: &Node) -> Option<(HashSet<Stri
     node.set_float("epsilon", own.epsilon);
     node.set_float("next_epsilon", next.map_or(own.epsilon, |next| next.epsilon));
     node.set_float("factor", factor);
-    Some((gone, node))
+    Some(Fused { gone, node })
 }
 
 /// A norm over the last dimension.
@@ -87,7 +80,7 @@ fn norm<'a>(draft: &Draft, node: &'a Node) -> Option<Norm<'a>> {
 
 /// What becomes of a sum that is read by nothing but a product with one number.
 fn factor<'a>(draft: &'a Draft, sum: &'a str) -> Option<(&'a str, f32)> {
-    let (product, place) = only_reader(draft, sum).filter(|(reader, _)| reader.is("Mul"))?;
+    let (product, place) = draft.only_reader(sum).filter(|(reader, _)| reader.is("Mul"))?;
     let other = product.input(1_usize.checked_sub(place)?)?;
     let weights = draft.weights(other).filter(|weights| weights.dims.len() <= 1)?;
     Some((product.output(0)?, weights.scalar()?))

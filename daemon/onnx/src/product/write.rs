@@ -2,14 +2,13 @@
 
 use super::find::Product;
 use crate::graph::{Graph, WeightsError};
+use crate::share_out::share_out;
 use hob_kernels::{PANEL, PackError, Published, pack};
 use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
 
 /// Bytes of panels that are made at a time, about, by each thread.
 const CHUNK: usize = 4 << 20;
@@ -36,24 +35,8 @@ pub(crate) fn write(graph: &Graph, products: &[Product], path: &Path, threads: u
     let file = File::create_new(path).map_err(failed)?;
     file.set_len(products.last().map_or(0, Product::end)).map_err(failed)?;
     let tasks: Vec<(&Product, Range<usize>)> = products.iter().flat_map(tasks).collect();
-    let (next, over) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let work = || {
-        while let Some((product, panels)) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) {
-            if over.load(Ordering::Relaxed) {
-                break;
-            }
-            let written = put(graph, product, panels, &file, path);
-            over.fetch_or(written.is_err(), Ordering::Relaxed);
-            written?;
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-        let own = work();
-        let ended = others.into_iter().map(|other| other.join().unwrap_or(Err(WriteError::Thread)));
-        [own].into_iter().chain(ended).collect::<Result<(), _>>()
-    })?;
+    let put = |(product, panels): &(&Product, Range<usize>)| put(graph, product, panels, &file, path);
+    share_out(&tasks, threads, WriteError::Thread, put)?;
     file.sync_all().map_err(failed)?;
     // Where the system does not listen, pages stay small and reading slower.
     rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).ok();

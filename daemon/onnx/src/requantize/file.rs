@@ -6,14 +6,13 @@ use super::{Requantization, RequantizeError, Requantized, WIDE_BLOCK};
 use crate::graph::proto::{Attribute, Constant, EXTERNAL, Entry, Node, Value};
 use crate::graph::{Graph, Weights};
 use crate::prepare::wire::{self, fields, tag};
+use crate::share_out::share_out;
 use prost::Message;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::num::NonZero;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
 /// Bytes that are read at a time, about, by each thread.
 const CHUNK: usize = 4 << 20;
@@ -180,42 +179,16 @@ impl Requantization {
         stopped: &(dyn Fn() -> bool + Sync),
     ) -> Result<Vec<Loss>, RequantizeError> {
         let tasks = self.tasks(layout);
-        let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        let work = || -> Result<Vec<(usize, usize, Loss)>, RequantizeError> {
-            let mut losses = Vec::new();
-            loop {
-                let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(task) = tasks.get(number) else { return Ok(losses) };
-                if stopped() || failed.load(Ordering::Relaxed) > 0 {
-                    return Err(RequantizeError::Stopped);
-                }
-                match self.carry_out(task, layout, data) {
-                    Ok((read, loss)) => {
-                        losses.extend(loss.map(|(matrix, loss)| (number, matrix, loss)));
-                        report(read);
-                    }
-                    Err(error) => {
-                        failed.fetch_add(1, Ordering::Relaxed);
-                        return Err(error);
-                    }
-                }
+        let parts = share_out(&tasks, threads.get(), RequantizeError::Stopped, |task| {
+            if stopped() {
+                return Err(RequantizeError::Stopped);
             }
-        };
-        let mut results = thread::scope(|scope| {
-            let threads: Vec<_> = (1..threads.get().min(tasks.len())).map(|_| scope.spawn(work)).collect();
-            let own = work();
-            let others = threads.into_iter().map(|thread| thread.join().unwrap_or(Err(RequantizeError::Stopped)));
-            [own].into_iter().chain(others).collect::<Vec<_>>()
-        });
-        // The reason comes before those who stopped because of it.
-        results.sort_by_key(|result| matches!(result, Err(RequantizeError::Stopped)));
-        let mut parts = Vec::new();
-        for result in results {
-            parts.extend(result?);
-        }
-        parts.sort_unstable_by_key(|(number, ..)| *number);
+            let (read, loss) = self.carry_out(task, layout, data)?;
+            report(read);
+            Ok(loss)
+        })?;
         let mut losses = vec![Loss::default(); self.matrices.len()];
-        for (_, matrix, loss) in parts {
+        for (matrix, loss) in parts.into_iter().flatten() {
             losses[matrix].add(loss);
         }
         Ok(losses)
