@@ -2,8 +2,10 @@
 
 use crate::form::{Bits, Form, LINE, PANEL, Scales};
 use crate::instructions::Work;
+use crate::lanes::Lanes;
 use crate::matrix::Panel;
 use crate::rounded::RoundedRow;
+use half::f16;
 use std::arch::x86_64::*;
 
 /// Lanes of 32 bits.
@@ -33,7 +35,7 @@ pub(crate) unsafe fn multiply<const ROWS: usize>(
 /// The processor has AVX2, FMA and F16C.
 #[target_feature(enable = "avx2,fma,f16c")]
 pub(crate) unsafe fn run<W: Work>(work: W) -> W::Out {
-    work.run()
+    work.run::<[__m256; 2]>()
 }
 
 #[target_feature(enable = "avx2,fma,f16c")]
@@ -76,6 +78,87 @@ fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
     for (sum, out) in sums.into_iter().zip(out) {
         // SAFETY: there is room for 16 numbers, and this is one half of them.
         unsafe { _mm256_storeu_ps(out.as_mut_ptr().add(half * LANES), sum) };
+    }
+}
+
+/// Takes as many halves to single precision as both have places for.
+///
+/// # Safety
+/// As for [`multiply`].
+#[target_feature(enable = "avx2,f16c")]
+pub(crate) unsafe fn widen(from: &[f16], to: &mut [f32]) {
+    let ((from, last), (to, rest)) = (from.as_chunks::<LANES>(), to.as_chunks_mut::<LANES>());
+    for (from, to) in from.iter().zip(to) {
+        // SAFETY: eight of each, of two bytes and of four.
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(from.as_ptr().cast()))) };
+    }
+    last.iter().zip(rest).for_each(|(from, to)| *to = from.to_f32());
+}
+
+/// Rounds as many numbers to halves as both have places for.
+///
+/// # Safety
+/// As for [`multiply`].
+#[target_feature(enable = "avx2,f16c")]
+pub(crate) unsafe fn round(from: &[f32], to: &mut [f16]) {
+    let ((from, last), (to, rest)) = (from.as_chunks::<LANES>(), to.as_chunks_mut::<LANES>());
+    for (from, to) in from.iter().zip(to) {
+        // SAFETY: eight of each, of four bytes and of two.
+        unsafe {
+            let halves = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm256_loadu_ps(from.as_ptr()));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), halves);
+        }
+    }
+    last.iter().zip(rest).for_each(|(from, to)| *to = f16::from_f32(*from));
+}
+
+impl Lanes for [__m256; 2] {
+    const MANY: bool = false;
+
+    #[inline(always)]
+    fn splat(number: f32) -> Self {
+        // SAFETY: [`run`] alone works with these, in which they are inlined.
+        [unsafe { _mm256_set1_ps(number) }; 2]
+    }
+
+    #[inline(always)]
+    fn load(from: &[f32; PANEL]) -> Self {
+        // SAFETY: as above; there are two times eight.
+        unsafe { [_mm256_loadu_ps(from.as_ptr()), _mm256_loadu_ps(from.as_ptr().add(LANES))] }
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; PANEL]) {
+        let [first, second] = self;
+        // SAFETY: as above; there is room for two times eight.
+        unsafe {
+            _mm256_storeu_ps(to.as_mut_ptr(), first);
+            _mm256_storeu_ps(to.as_mut_ptr().add(LANES), second);
+        }
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        // SAFETY: as above.
+        std::array::from_fn(|half| unsafe { _mm256_mul_ps(self[half], other[half]) })
+    }
+
+    #[inline(always)]
+    fn times_add(self, other: Self, sum: Self) -> Self {
+        // SAFETY: as above.
+        std::array::from_fn(|half| unsafe { _mm256_fmadd_ps(self[half], other[half], sum[half]) })
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [first, second] = self;
+        // SAFETY: as above.
+        unsafe {
+            let eight = _mm256_add_ps(first, second);
+            let four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps::<1>(eight));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        }
     }
 }
 

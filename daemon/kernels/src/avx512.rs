@@ -2,8 +2,10 @@
 
 use crate::form::{Bits, LINE, PANEL, Scales};
 use crate::instructions::Work;
+use crate::lanes::{LANES, Lanes};
 use crate::matrix::Panel;
 use crate::rounded::RoundedRow;
+use half::f16;
 use std::arch::x86_64::*;
 
 /// # Safety
@@ -28,7 +30,7 @@ pub(crate) unsafe fn multiply<const ROWS: usize>(
 /// As for [`multiply`].
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma,f16c")]
 pub(crate) unsafe fn run<W: Work>(work: W) -> W::Out {
-    work.run()
+    work.run::<__m512>()
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,f16c")]
@@ -90,6 +92,81 @@ fn blocks<const BITS: usize, const HALF: bool, const ROWS: usize>(
     for (sum, out) in sums.into_iter().zip(out) {
         // SAFETY: there is room for 16 numbers.
         unsafe { _mm512_storeu_ps(out.as_mut_ptr(), sum) };
+    }
+}
+
+/// Takes as many halves to single precision as both have places for.
+///
+/// # Safety
+/// As for [`multiply`].
+#[target_feature(enable = "avx512f,f16c")]
+pub(crate) unsafe fn widen(from: &[f16], to: &mut [f32]) {
+    let ((from, last), (to, rest)) = (from.as_chunks::<PANEL>(), to.as_chunks_mut::<PANEL>());
+    for (from, to) in from.iter().zip(to) {
+        // SAFETY: sixteen of each, of two bytes and of four.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), _mm512_cvtph_ps(_mm256_loadu_si256(from.as_ptr().cast()))) };
+    }
+    last.iter().zip(rest).for_each(|(from, to)| *to = from.to_f32());
+}
+
+/// Rounds as many numbers to halves as both have places for.
+///
+/// # Safety
+/// As for [`multiply`].
+#[target_feature(enable = "avx512f,f16c")]
+pub(crate) unsafe fn round(from: &[f32], to: &mut [f16]) {
+    let ((from, last), (to, rest)) = (from.as_chunks::<PANEL>(), to.as_chunks_mut::<PANEL>());
+    for (from, to) in from.iter().zip(to) {
+        // SAFETY: sixteen of each, of four bytes and of two.
+        unsafe {
+            let halves = _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(_mm512_loadu_ps(from.as_ptr()));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), halves);
+        }
+    }
+    last.iter().zip(rest).for_each(|(from, to)| *to = f16::from_f32(*from));
+}
+
+impl Lanes for __m512 {
+    const MANY: bool = true;
+
+    #[inline(always)]
+    fn splat(number: f32) -> Self {
+        // SAFETY: [`run`] alone works with these, in which they are inlined.
+        unsafe { _mm512_set1_ps(number) }
+    }
+
+    #[inline(always)]
+    fn load(from: &[f32; LANES]) -> Self {
+        // SAFETY: as above; there are sixteen.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; LANES]) {
+        // SAFETY: as above; there is room for sixteen.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr(), self) };
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { _mm512_mul_ps(self, other) }
+    }
+
+    #[inline(always)]
+    fn times_add(self, other: Self, sum: Self) -> Self {
+        // SAFETY: as above.
+        unsafe { _mm512_fmadd_ps(self, other, sum) }
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        // SAFETY: as above; these have AVX2 too.
+        unsafe {
+            let doubles = _mm512_castps_pd(self);
+            let halves = [_mm512_castpd512_pd256(doubles), _mm512_extractf64x4_pd::<1>(doubles)];
+            halves.map(|half| _mm256_castpd_ps(half)).sum()
+        }
     }
 }
 

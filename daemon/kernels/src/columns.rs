@@ -1,6 +1,7 @@
 //! Where products go, shared out among threads.
 
 use crate::form::{Form, PANEL};
+use crate::instructions::Instructions;
 use crate::number::Number;
 use std::fmt;
 use std::marker::PhantomData;
@@ -71,7 +72,7 @@ impl<N: Number> Part<'_, N> {
     }
 
     /// Puts what came out for one row of activations and one panel into its place.
-    pub(crate) fn put(&mut self, row: usize, panel: usize, values: &[f32; PANEL]) {
+    pub(crate) fn put(&mut self, row: usize, panel: usize, values: &[f32; PANEL], instructions: Instructions) {
         let Columns { start, rows, width, .. } = *self.columns;
         assert!(row < rows && self.panels.contains(&panel), "row {row} of panel {panel} was not given out");
         let column = panel * PANEL;
@@ -79,6 +80,6 @@ impl<N: Number> Part<'_, N> {
         // SAFETY: `start` is the first of at least `rows` × `width` numbers, lent to the columns alone; the row is one of
         // those, and the columns one panel's, which is this part's alone since `taken` only grows.
         let place = unsafe { std::slice::from_raw_parts_mut(start.add(row * width + column), count) };
-        N::round(&values[..count], place);
+        N::round(&values[..count], place, instructions);
     }
 }

@@ -1,8 +1,9 @@
 //! A gate: some numbers, smoothly let through or not, times others.
 
+use crate::exp::exp;
 use crate::instructions::{Instructions, Work};
+use crate::lanes::Lanes;
 use crate::number::Number;
-use crate::rounded::WHOLE;
 
 /// Numbers that are widened at a time.
 const SOME: usize = 256;
@@ -15,10 +16,10 @@ pub fn gated_gelu<N: Number>(gate: &[N], up: &[N], out: &mut [N], instructions: 
         let count = gate.len().min(up.len()).min(out.len());
         let [wide_gate, wide_up] = &mut wide;
         let (wide_gate, wide_up) = (&mut wide_gate[..count], &mut wide_up[..count]);
-        N::widen(&gate[..count], wide_gate);
-        N::widen(&up[..count], wide_up);
+        N::widen(&gate[..count], wide_gate, instructions);
+        N::widen(&up[..count], wide_up, instructions);
         let_through(wide_gate, wide_up, instructions);
-        N::round(wide_gate, &mut out[..count]);
+        N::round(wide_gate, &mut out[..count], instructions);
     }
 }
 
@@ -36,7 +37,7 @@ impl Work for Gate<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<L: Lanes>(self) {
         for (gate, up) in self.gate.iter_mut().zip(self.up) {
             *gate = gelu(*gate) * up;
         }
@@ -50,22 +51,6 @@ fn gelu(x: f32) -> f32 {
     let inner = x * x.mul_add(x * 0.044_715, 1.0) * TWICE_ROOT;
     // Far below zero nothing is let through, where e to that power ends.
     if inner < -80.0 { 0.0 } else { x / (1.0 + exp(-inner)) }
-}
-
-/// e to the power of x, within three in the last place; what would be too small or too large for a number stays at the
-/// smallest or the largest. As 2 to a whole number times a polynomial for the rest (Cody and Waite's reduction, the
-/// coefficients of Cephes' `expf`).
-#[inline(always)]
-fn exp(x: f32) -> f32 {
-    const LN2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-    let x = x.clamp(-87.0, 88.0);
-    let whole = x.mul_add(std::f32::consts::LOG2_E, WHOLE);
-    let count = whole - WHOLE;
-    let rest = count.mul_add(-LN2[1], count.mul_add(-LN2[0], x));
-    let coefficients = [1.398_2e-3, 8.333_452e-3, 4.166_579_6e-2, 1.666_666_5e-1, 0.5];
-    let sum = coefficients.into_iter().fold(1.987_569_1e-4, |sum: f32, next| sum.mul_add(rest, next));
-    let power = f32::from_bits((whole.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
-    sum.mul_add(rest * rest, rest + 1.0) * power
 }
 
 #[cfg(test)]

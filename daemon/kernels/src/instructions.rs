@@ -1,6 +1,7 @@
 //! Which instructions this processor has.
 
 use crate::form::PANEL;
+use crate::lanes::{LANES, Lanes};
 use crate::matrix::Panel;
 #[cfg(target_arch = "aarch64")]
 use crate::neon;
@@ -8,6 +9,10 @@ use crate::portable;
 use crate::rounded::RoundedRow;
 #[cfg(target_arch = "x86_64")]
 use crate::{avx2, avx512};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+#[cfg(target_arch = "aarch64")]
+use std::arch::aarch64::float32x4_t;
 use std::fmt;
 
 /// A set of instructions that this processor has: no other value can be made.
@@ -95,6 +100,36 @@ impl Instructions {
         }
     }
 
+    /// Takes as many halves to single precision as both have places for.
+    pub(crate) fn widen(self, from: &[f16], to: &mut [f32]) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a value of this kind is made only where the processor has these instructions.
+            Set::Avx512Vnni => unsafe { avx512::widen(from, to) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx2 => unsafe { avx2::widen(from, to) },
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDot | Set::Neon => from.convert_to_f32_slice(to),
+            Set::Portable => from.convert_to_f32_slice(to),
+        }
+    }
+
+    /// Rounds as many numbers to halves as both have places for.
+    pub(crate) fn round(self, from: &[f32], to: &mut [f16]) {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a value of this kind is made only where the processor has these instructions.
+            Set::Avx512Vnni => unsafe { avx512::round(from, to) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Set::Avx2 => unsafe { avx2::round(from, to) },
+            #[cfg(target_arch = "aarch64")]
+            Set::NeonDot | Set::Neon => to.convert_from_f32_slice(from),
+            Set::Portable => to.convert_from_f32_slice(from),
+        }
+    }
+
     /// Does something in these instructions.
     #[inline]
     pub(crate) fn run<W: Work>(self, work: W) -> W::Out {
@@ -106,18 +141,18 @@ impl Instructions {
             // SAFETY: as above.
             Set::Avx2 => unsafe { avx2::run(work) },
             #[cfg(target_arch = "aarch64")]
-            Set::NeonDot | Set::Neon => work.run(),
-            Set::Portable => work.run(),
+            Set::NeonDot | Set::Neon => work.run::<[float32x4_t; 4]>(),
+            Set::Portable => work.run::<[f32; LANES]>(),
         }
     }
 }
 
-/// Plain words that a compiler makes vector instructions of. `run` has to be inlined wherever it is called, so that it is
-/// compiled for the instructions there.
+/// Plain words that a compiler makes vector instructions of, or, where it would not, sixteen [lanes](Lanes) at a time. `run`
+/// has to be inlined wherever it is called, so that it is compiled for the instructions there.
 pub(crate) trait Work {
     type Out;
 
-    fn run(self) -> Self::Out;
+    fn run<L: Lanes>(self) -> Self::Out;
 }
 
 /// `AVX-512 VNNI`

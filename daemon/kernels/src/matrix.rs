@@ -55,7 +55,9 @@ impl<'a> Matrix<'a> {
         let fits = |row: &RoundedRow| row.scales.len() == blocks && row.numbers.len() == blocks * block;
         assert!(rows.iter().all(fits), "activations in other blocks than the matrix");
         let rows = &rows[..rows.len().min(part.rows())];
-        self.products(rows, part.panels(), instructions, &mut |row, panel, values| part.put(row, panel, values));
+        let panels = part.panels();
+        let mut put = |row, panel, values: &_| part.put(row, panel, values, instructions);
+        self.products(rows, panels, instructions, &mut put);
     }
 
     /// Without a type that its caller chooses, so that it is compiled here, as this crate is: quick in every profile.

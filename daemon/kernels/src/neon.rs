@@ -1,6 +1,7 @@
 //! With 128 bits: a quarter of a panel at a time.
 
 use crate::form::{Bits, Form, LINE, PANEL, Scales};
+use crate::lanes::Lanes;
 use crate::matrix::Panel;
 use crate::rounded::RoundedRow;
 use half::f16;
@@ -181,4 +182,52 @@ unsafe fn points(form: &Form, block: &[u8], quarter: usize, shift: i32) -> int32
     };
     // SAFETY: there are four numbers; the rest is asked of the caller.
     unsafe { vld1q_s32(points.as_ptr()) }
+}
+
+/// NEON is part of every 64-bit Arm that Rust compiles for.
+impl Lanes for [float32x4_t; 4] {
+    const MANY: bool = false;
+
+    #[inline(always)]
+    fn splat(number: f32) -> Self {
+        // SAFETY: NEON is always there.
+        [unsafe { vdupq_n_f32(number) }; 4]
+    }
+
+    #[inline(always)]
+    fn load(from: &[f32; PANEL]) -> Self {
+        // SAFETY: as above; there are four times four.
+        std::array::from_fn(|quarter| unsafe { vld1q_f32(from.as_ptr().add(quarter * LANES)) })
+    }
+
+    #[inline(always)]
+    fn store(self, to: &mut [f32; PANEL]) {
+        for (quarter, lanes) in self.into_iter().enumerate() {
+            // SAFETY: as above; there is room for four times four.
+            unsafe { vst1q_f32(to.as_mut_ptr().add(quarter * LANES), lanes) };
+        }
+    }
+
+    #[inline(always)]
+    fn times(self, other: Self) -> Self {
+        // SAFETY: as above.
+        std::array::from_fn(|quarter| unsafe { vmulq_f32(self[quarter], other[quarter]) })
+    }
+
+    #[inline(always)]
+    fn times_add(self, other: Self, sum: Self) -> Self {
+        // SAFETY: as above.
+        std::array::from_fn(|quarter| unsafe { vfmaq_f32(sum[quarter], self[quarter], other[quarter]) })
+    }
+
+    #[inline(always)]
+    fn sum(self) -> f32 {
+        let [first, second, third, fourth] = self;
+        // SAFETY: as above.
+        unsafe {
+            let four = vaddq_f32(vaddq_f32(first, third), vaddq_f32(second, fourth));
+            let two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+            vget_lane_f32::<0>(two) + vget_lane_f32::<1>(two)
+        }
+    }
 }

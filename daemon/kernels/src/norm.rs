@@ -1,6 +1,7 @@
 //! Rows added to what they were made of, each brought to one length before.
 
 use crate::instructions::{Instructions, Work};
+use crate::lanes::{LANES, Lanes};
 use crate::number::Number;
 
 /// The root mean square of a row brought to one, and then each number to its weight (Zhang and Sennrich 2019,
@@ -37,18 +38,18 @@ impl<N: Number> Residual<'_, N> {
         assert!([stream.len(), branch.len(), sum.len()] == [width; 3], "rows of another length than their norm");
         let mut rows = vec![0.0; width * 2];
         let (wide, other) = rows.split_at_mut(width);
-        N::widen(branch, wide);
+        N::widen(branch, wide, instructions);
         self.norm.apply(wide, other, instructions);
-        N::round(wide, sum);
-        N::widen(sum, wide);
-        N::widen(stream, other);
+        N::round(wide, sum, instructions);
+        N::widen(sum, wide, instructions);
+        N::widen(stream, other, instructions);
         add(wide, other, self.factor, instructions);
-        N::round(wide, sum);
+        N::round(wide, sum, instructions);
         if let Some(next) = &self.next {
             assert!([next.weights.len(), normed.len()] == [width; 2], "rows of another length than their norm");
-            N::widen(sum, wide);
+            N::widen(sum, wide, instructions);
             next.apply(wide, other, instructions);
-            N::round(wide, normed);
+            N::round(wide, normed, instructions);
         }
     }
 }
@@ -56,13 +57,15 @@ impl<N: Number> Residual<'_, N> {
 impl<N: Number> Norm<'_, N> {
     /// In place; the weights are widened into `weights`.
     fn apply(&self, row: &mut [f32], weights: &mut [f32], instructions: Instructions) {
-        N::widen(self.weights, weights);
+        N::widen(self.weights, weights, instructions);
+        self.apply_wide(row, weights, instructions);
+    }
+
+    /// In place, with weights that are wide already.
+    pub(crate) fn apply_wide(&self, row: &mut [f32], weights: &[f32], instructions: Instructions) {
         normalize(row, weights, self.epsilon, instructions);
     }
 }
-
-/// Sums that are made side by side, always in this order.
-const LANES: usize = 16;
 
 fn normalize(row: &mut [f32], weights: &[f32], epsilon: f32, instructions: Instructions) {
     instructions.run(Apply { row, weights, epsilon });
@@ -82,7 +85,7 @@ impl Work for Apply<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<L: Lanes>(self) {
         let (whole, rest) = self.row.as_chunks::<LANES>();
         let mut squares = [0.0_f32; LANES];
         for some in whole {
@@ -110,7 +113,7 @@ impl Work for Sum<'_> {
     type Out = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<L: Lanes>(self) {
         for (number, other) in self.wide.iter_mut().zip(self.other) {
             *number = (other + *number) * self.factor;
         }

@@ -2,6 +2,7 @@
 
 use crate::form::Form;
 use crate::instructions::{Instructions, Work};
+use crate::lanes::Lanes;
 use crate::number::Number;
 
 /// One row of activations, a block of them to a scale.
@@ -28,7 +29,7 @@ impl RoundedRow {
         let mut wide = [0.0; Form::LONGEST_BLOCK];
         for ((from, to), (scale, sum)) in row.chunks(block).zip(numbers).zip(places) {
             let wide = &mut wide[..from.len()];
-            N::widen(from, wide);
+            N::widen(from, wide, instructions);
             (*scale, *sum) = round(wide, to, instructions);
         }
         rounded
@@ -52,7 +53,7 @@ impl Work for Round<'_> {
     type Out = (f32, i32);
 
     #[inline(always)]
-    fn run(self) -> (f32, i32) {
+    fn run<L: Lanes>(self) -> (f32, i32) {
         // Bits of a number without its sign are in the order of the numbers, and those of none and of one without end above
         // all others.
         let most = self.from.iter().fold(0, |most, number| most.max(number.abs().to_bits()));

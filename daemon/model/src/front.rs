@@ -4,6 +4,7 @@
 
 use crate::chat::{ChatFormat, RenderFailure, Vocabulary};
 use crate::grammar::{CompileFailure, Constraint, Grammars, Thought, resolve};
+use crate::ids::IdSet;
 use crate::memo::{Entry, Key, KeyWriter, Memo};
 use crate::rendered::Rendered;
 use crate::sampler::Sampling;
@@ -22,8 +23,8 @@ pub(crate) struct Front {
     pub(crate) vocabulary: Arc<Vocabulary>,
     /// None leaves everything free.
     pub(crate) grammars: Option<Grammars>,
-    /// By id, whether it must never be chosen.
-    pub(crate) suppressed: Vec<bool>,
+    /// What must never be chosen.
+    pub(crate) suppressed: IdSet,
     /// Ids that end a turn even when the format does not know them.
     pub(crate) stops: Vec<u32>,
     pub(crate) sampling: Sampling,

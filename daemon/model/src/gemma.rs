@@ -9,6 +9,7 @@ use crate::folder::{ModelFolder, OpenModelError, Variant};
 use crate::front::{Front, Recalled};
 use crate::generate::{Failure, Generation, Pause, Stage};
 use crate::grammar::Grammars;
+use crate::ids::IdSet;
 use crate::interrupt::Interrupt;
 use crate::kv::Slots;
 use crate::language_model::{Glimpse, LanguageModel, Progress, Recall, Warmed};
@@ -272,13 +273,9 @@ impl Gemma {
 
     pub(crate) fn assemble(parts: Parts<impl Decoder + 'static>, memo: Option<Memo>, library: Arc<Library>) -> Self {
         let Parts { decoder, format, vocabulary, grammars, suppressed, stops, chunk_tokens, sampling } = parts;
-        let mut by_id = vec![false; vocabulary.len()];
-        for id in format.suppressed().iter().chain(&suppressed) {
-            if let Some(place) = usize::try_from(*id).ok().and_then(|index| by_id.get_mut(index)) {
-                *place = true;
-            }
-        }
-        let never: Vec<u32> = (0..).zip(&by_id).filter(|(_, never)| **never).map(|(id, _)| id).collect();
+        let known = |id: &u32| usize::try_from(*id).is_ok_and(|id| id < vocabulary.len());
+        let suppressed: IdSet = format.suppressed().iter().chain(&suppressed).copied().filter(known).collect();
+        let never: Vec<u32> = suppressed.iter().collect();
         let memo = memo.map(|memo| memo.under(&stops, &never));
         Self {
             slots: Slots::new(decoder.slots()),
@@ -288,7 +285,7 @@ impl Gemma {
                 format,
                 vocabulary,
                 grammars,
-                suppressed: by_id,
+                suppressed,
                 stops,
                 sampling,
                 memo,

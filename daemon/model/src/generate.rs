@@ -8,12 +8,13 @@ use crate::chat::{ChatFormat, Vocabulary};
 use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 use crate::draft::Drafting;
 use crate::grammar::{Constraint, ConstraintBroken, Mask};
+use crate::ids::IdSet;
 use crate::interrupt::{Interrupt, Interruption};
 use crate::kv::Slots;
 use crate::language_model::Glimpse;
 use crate::pace::Pace;
 use crate::prefix::Prefixes;
-use crate::sampler::{Sampler, sureness};
+use crate::sampler::{Sampler, has_no_numbers, sureness};
 use crate::words::Words;
 use hob_events::{Confidence, ConversationId, GenerateFailure, ModelTimings, StopReason, TurnId};
 use std::time::Instant;
@@ -27,7 +28,7 @@ pub(crate) struct Stage<'a> {
     pub(crate) format: &'a dyn ChatFormat,
     pub(crate) vocabulary: &'a Vocabulary,
     /// By id, whether it must never be chosen.
-    pub(crate) suppressed: &'a [bool],
+    pub(crate) suppressed: &'a IdSet,
     /// Ids that end a turn even when the format does not know them.
     pub(crate) stops: &'a [u32],
     /// Tokens of one prefill run.
@@ -73,10 +74,6 @@ impl Stage<'_> {
         let cut = self.decoder.truncate(slot, len);
         self.slots.cut(slot, self.decoder.len(slot));
         cut
-    }
-
-    fn is_suppressed(&self, id: u32) -> bool {
-        usize::try_from(id).ok().and_then(|index| self.suppressed.get(index)).copied().unwrap_or(false)
     }
 }
 
@@ -250,7 +247,7 @@ impl Generation {
                 self.was_parked = true;
                 return Ok(Pause::Parked);
             };
-            if logits.rows().flatten().any(|logit| logit.is_nan()) {
+            if logits.rows().any(has_no_numbers) {
                 // So is what was kept of it: nothing may go on from there.
                 stage.slots.refilled(slot, &[]);
                 stage.decoder.truncate(slot, 0)?;
@@ -313,7 +310,7 @@ impl Generation {
             return Vec::new();
         }
         let draft = stage.drafting.draft(&self.tokens, room);
-        let may_be = draft.iter().take_while(|id| !stage.is_suppressed(**id)).count();
+        let may_be = draft.iter().take_while(|id| !stage.suppressed.contains(**id)).count();
         draft.into_iter().take(may_be).collect()
     }
 
@@ -385,7 +382,8 @@ impl Generation {
         let places = self.sureness.iter_mut().rev();
         // The last row is for the id that is chosen next.
         for ((id, place), row) in forced.zip(places).zip(rows.iter().rev().skip(1)) {
-            *place = sureness(row, *id, |other| other == *id);
+            let alone = IdSet::from_iter([*id]);
+            *place = sureness(row, *id, |stride| alone.stride(stride));
         }
         self.unscored = 0;
     }
@@ -401,7 +399,8 @@ impl Generation {
         if self.room_left() == 0 {
             return Ok(Some(StopReason::Length));
         }
-        let allowed = |id: u32| mask.is_none_or(|mask| mask.allows(id)) && !stage.is_suppressed(id);
+        let left = |stride: usize| mask.map_or(u64::MAX, |mask| mask.stride(stride));
+        let allowed = |stride: usize| left(stride) & !stage.suppressed.stride(stride);
         let choice = self.sampler.choose(row, allowed).ok_or(Failure::NothingLeft)?;
         self.constraint.accept(choice.token)?;
         self.write(stage, choice.token, choice.sureness, watch);

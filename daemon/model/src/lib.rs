@@ -21,6 +21,7 @@ mod front;
 mod gemma;
 mod generate;
 pub mod grammar;
+mod ids;
 mod interrupt;
 mod kv;
 mod language_model;

@@ -1,5 +1,6 @@
 //! From a row of logits to a token: what the grammar leaves, what the settings leave of that, and a choice among it.
 
+use crate::ids::STRIDE;
 use hob_events::Confidence;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
@@ -55,13 +56,20 @@ impl Sampler {
         Self { sampling, random: SmallRng::seed_from_u64(sampling.seed) }
     }
 
-    /// Chooses among the ids for which `allowed` says yes; nothing when it never does.
-    pub fn choose(&mut self, logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<Choice> {
-        let candidates = || ids(logits).filter(|(id, logit)| logit.is_finite() && allowed(*id));
+    /// Chooses among the ids that are `allowed`, which gives a bit for each of the 64 ids from `64 × stride` on, the first in
+    /// the lowest; nothing when there are none.
+    pub fn choose(&mut self, logits: &[f32], allowed: impl Fn(usize) -> u64) -> Option<Choice> {
         let token = if self.sampling.is_greedy() {
             likeliest(logits, &allowed)?
         } else {
-            let candidates: Vec<(u32, f32)> = candidates().collect();
+            let candidates: Vec<(u32, f32)> = strides(logits)
+                .flat_map(|(stride, first, logits)| {
+                    let bits = allowed(stride);
+                    let ids =
+                        (0..).zip(logits).filter(move |(place, logit)| bits >> place & 1 == 1 && logit.is_finite());
+                    ids.map(move |(place, logit)| (first + place, *logit))
+                })
+                .collect();
             (!candidates.is_empty()).then(|| self.draw(candidates))?
         };
         Some(Choice { token, sureness: sureness(logits, token, &allowed) })
@@ -93,13 +101,37 @@ impl Sampler {
     }
 }
 
-/// The first of the highest that are allowed. Few logits are higher than all before them: only those are asked about.
-fn likeliest(logits: &[f32], allowed: impl Fn(u32) -> bool) -> Option<u32> {
-    let better = |best: Option<(u32, f32)>, (id, logit): (u32, f32)| {
-        let higher = logit.is_finite() && best.is_none_or(|(_, highest)| logit > highest);
-        if higher && allowed(id) { Some((id, logit)) } else { best }
-    };
-    ids(logits).fold(None, better).map(|(id, _)| id)
+/// The first of the highest that are allowed. Few strides have a logit that is higher than all before them: only those are
+/// looked at one by one.
+fn likeliest(logits: &[f32], allowed: impl Fn(usize) -> u64) -> Option<u32> {
+    let (mut best, mut top) = (None, f32::NEG_INFINITY);
+    for (stride, first, logits) in strides(logits) {
+        if highest(logits) <= top {
+            continue;
+        }
+        let bits = allowed(stride);
+        for (place, logit) in (0..).zip(logits) {
+            if *logit > top && logit.is_finite() && bits >> place & 1 == 1 {
+                (best, top) = (Some(first + place), *logit);
+            }
+        }
+    }
+    best
+}
+
+/// Whether there is a logit that is no number.
+pub(crate) fn has_no_numbers(logits: &[f32]) -> bool {
+    // Not `any`, which would have to stop in the middle.
+    logits.chunks(STRIDE).any(|logits| logits.iter().fold(false, |none, logit| none | logit.is_nan()))
+}
+
+/// Logits in strides, each with its place and its first id.
+fn strides(logits: &[f32]) -> impl Iterator<Item = (usize, u32, &[f32])> {
+    logits
+        .chunks(STRIDE)
+        .enumerate()
+        .zip((0..).step_by(STRIDE))
+        .map(|((stride, logits), first)| (stride, first, logits))
 }
 
 /// How many of the falling weights make up the share `top_p`; at least one of them.
@@ -118,33 +150,32 @@ fn nucleus(weights: &[f32], top_p: f32) -> usize {
 }
 
 /// How sure the model was of a token: the share of its raw distribution that was allowed, and the token's share of that.
-pub fn sureness(logits: &[f32], token: u32, allowed: impl Fn(u32) -> bool) -> Confidence {
+/// What is allowed is told as for [`Sampler::choose`].
+pub fn sureness(logits: &[f32], token: u32, allowed: impl Fn(usize) -> u64) -> Confidence {
     let top = logits.chunks(STRIDE).map(highest).fold(f32::NEG_INFINITY, f32::max);
     let (mut whole, mut kept, mut winner) = (0.0_f64, 0.0_f64, 0.0_f64);
-    let mut first = 0;
-    for stride in logits.chunks(STRIDE) {
+    for (stride, first, logits) in strides(logits) {
         let mut masses = [0.0; STRIDE];
-        masses.iter_mut().zip(stride).for_each(|(mass, logit)| *mass = exp(logit - top));
-        whole += f64::from(sum(&masses));
-        for (id, mass) in (first..).zip(&mut masses).take(stride.len()) {
-            if id == token {
-                winner = f64::from(*mass);
-            }
-            if !allowed(id) {
-                *mass = 0.0;
+        masses.iter_mut().zip(logits).for_each(|(mass, logit)| *mass = exp(logit - top));
+        let all = f64::from(sum(&masses));
+        whole += all;
+        if let Some(mass) = token.checked_sub(first).and_then(|place| masses.get(usize::try_from(place).ok()?)) {
+            winner = f64::from(*mass);
+        }
+        match allowed(stride) {
+            u64::MAX => kept += all,
+            0 => (),
+            bits => {
+                for (place, mass) in masses.iter_mut().enumerate() {
+                    *mass = if bits >> place & 1 == 1 { *mass } else { 0.0 };
+                }
+                kept += f64::from(sum(&masses));
             }
         }
-        kept += f64::from(sum(&masses));
-        first += STRIDE_IDS;
     }
     let share = |part: f64, of: f64| if of > 0.0 { narrow(part / of) } else { 0.0 };
     Confidence { kept: share(kept, whole), winner: share(winner, kept) }
 }
-
-/// Logits that are worked on together. A vocabulary has hundreds of thousands, and each step looks at all of them: one
-/// after the other that is a twentieth of a step, many at once it is hardly seen.
-const STRIDE: usize = 64;
-const STRIDE_IDS: u32 = 64;
 
 /// Numbers of a vector register, or of two.
 const LANES: usize = 8;
@@ -188,14 +219,18 @@ fn narrow(share: f64) -> f32 {
     share as f32
 }
 
-fn ids(logits: &[f32]) -> impl Iterator<Item = (u32, f32)> {
-    (0_u32..).zip(logits.iter().copied())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    /// A bit for each of those ids that something is true of.
+    fn those(of: impl Fn(u32) -> bool) -> impl Fn(usize) -> u64 {
+        move |stride| {
+            let first = u32::try_from(stride * STRIDE).unwrap();
+            (0..64).filter(|place| of(first + place)).fold(0, |bits, place| bits | 1 << place)
+        }
+    }
 
     fn sampling() -> impl Strategy<Value = Sampling> {
         (0.0_f32..2.0, 0_usize..6, 0.0_f32..1.5, 0.0_f32..1.5, any::<u64>())
@@ -210,7 +245,7 @@ mod tests {
             sampling in sampling(),
         ) {
             let allowed = |id: u32| id.is_multiple_of(gap);
-            let choice = Sampler::new(sampling).choose(&logits, allowed).unwrap();
+            let choice = Sampler::new(sampling).choose(&logits, those(allowed)).unwrap();
             prop_assert!(allowed(choice.token));
             let logit = |id: u32| logits[usize::try_from(id).unwrap()];
             let better = (0..).take(logits.len()).filter(|id| allowed(*id) && logit(*id) > logit(choice.token)).count();
@@ -230,7 +265,7 @@ mod tests {
         ) {
             let run = || {
                 let mut sampler = Sampler::new(sampling);
-                (0..8).map(|_| sampler.choose(&logits, |_| true).unwrap().token).collect::<Vec<_>>()
+                (0..8).map(|_| sampler.choose(&logits, those(|_| true)).unwrap().token).collect::<Vec<_>>()
             };
             prop_assert_eq!(run(), run());
         }
@@ -250,7 +285,7 @@ mod tests {
         ) {
             let whole: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
             let kept: f64 = logits.iter().step_by(usize::try_from(gap).unwrap()).map(|logit| f64::from(*logit).exp()).sum();
-            let seen = sureness(&logits, 0, |id| id.is_multiple_of(gap));
+            let seen = sureness(&logits, 0, those(move |id| id.is_multiple_of(gap)));
             prop_assert!((f64::from(seen.kept) - kept / whole).abs() < 1e-5);
             prop_assert!((f64::from(seen.winner) - f64::from(logits[0]).exp() / kept).abs() < 1e-5);
         }
@@ -258,20 +293,20 @@ mod tests {
 
     #[test]
     fn what_is_no_number_weighs_nothing() {
-        let seen = sureness(&[1.0, f32::NAN, f32::NEG_INFINITY], 0, |_| true);
+        let seen = sureness(&[1.0, f32::NAN, f32::NEG_INFINITY], 0, those(|_| true));
         assert_eq!((seen.kept, seen.winner), (1.0, 1.0));
     }
 
     #[test]
     fn nothing_allowed_is_nothing_chosen() {
-        assert_eq!(Sampler::new(Sampling::default()).choose(&[1.0, 2.0], |_| false), None);
-        assert_eq!(Sampler::new(Sampling::default()).choose(&[f32::NAN], |_| true), None);
+        assert_eq!(Sampler::new(Sampling::default()).choose(&[1.0, 2.0], those(|_| false)), None);
+        assert_eq!(Sampler::new(Sampling::default()).choose(&[f32::NAN], those(|_| true)), None);
     }
 
     #[test]
     fn sureness_is_what_the_grammar_left_and_the_winners_share_of_it() {
         let logits = [0.5_f32, 0.25, 0.125, 0.125].map(f32::ln);
-        let choice = Sampler::new(Sampling::default()).choose(&logits, |id| id >= 1).unwrap();
+        let choice = Sampler::new(Sampling::default()).choose(&logits, those(|id| id >= 1)).unwrap();
         assert_eq!(choice.token, 1);
         assert!((choice.sureness.kept - 0.5).abs() < 1e-6 && (choice.sureness.winner - 0.5).abs() < 1e-6);
     }

@@ -27,6 +27,12 @@ impl Mask {
         usize::try_from(id).is_ok_and(|index| index < self.0.len()) && self.0.is_allowed(id)
     }
 
+    /// A bit for each of the 64 ids from `64 × stride` on that may come next, the first in the lowest.
+    pub(crate) fn stride(&self, stride: usize) -> u64 {
+        let word = |place: usize| self.0.as_slice().get(place).map_or(0, |word| u64::from(*word));
+        word(stride * 2) | word(stride * 2 + 1) << 32
+    }
+
     /// How many ids may come next.
     #[must_use]
     pub fn count(&self) -> usize {

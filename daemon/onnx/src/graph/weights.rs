@@ -62,7 +62,7 @@ pub enum NumberKind {
 
 impl NumberKind {
     /// By the numbers of `TensorProto.DataType`.
-    pub(super) fn of(code: i32) -> Option<Self> {
+    pub(crate) fn of(code: i32) -> Option<Self> {
         match code {
             1 => Some(Self::F32),
             2 => Some(Self::U8),

@@ -1,7 +1,9 @@
 //! Operators of hob's own, for what ONNX Runtime's processor does slower than the memory allows, or in more steps than it
 //! takes. Each is there twice, for activations in single and in half precision; what they do is `hob-kernels`'.
 
+mod attention;
 mod gate;
+mod heads;
 mod panels;
 mod product;
 mod residual;
@@ -27,6 +29,10 @@ pub(crate) enum Own {
     GatedGelu,
     /// `Y = (stream + norm(branch)) × factor`, and the norm of that where it is asked for.
     ResidualNorm,
+    /// The norm of each head, and its turn by the place of its token where it is turned.
+    HeadNorm,
+    /// Attention over keys and values that are grown where they lie.
+    CachedAttention,
 }
 
 impl Own {
@@ -40,6 +46,10 @@ impl Own {
             (Self::GatedGelu, Scales::Half) => "HalfGatedGelu",
             (Self::ResidualNorm, Scales::Single) => "ResidualNorm",
             (Self::ResidualNorm, Scales::Half) => "HalfResidualNorm",
+            (Self::HeadNorm, Scales::Single) => "HeadNorm",
+            (Self::HeadNorm, Scales::Half) => "HalfHeadNorm",
+            (Self::CachedAttention, Scales::Single) => "CachedAttention",
+            (Self::CachedAttention, Scales::Half) => "HalfCachedAttention",
         }
     }
 }
@@ -55,7 +65,9 @@ pub(crate) fn operators(panels: &Arc<Panels>, threads: usize) -> ort::Result<Arc
 fn with<N: Activations>(domain: OperatorDomain, panels: &Arc<Panels>, threads: usize) -> ort::Result<OperatorDomain> {
     let domain = domain.add(product::PanelProduct::<N>::new(panels, threads))?;
     let domain = domain.add(gate::GatedGelu::<N>::new(threads))?;
-    domain.add(residual::ResidualNorm::<N>::new(threads))
+    let domain = domain.add(residual::ResidualNorm::<N>::new(threads))?;
+    let domain = domain.add(heads::HeadNorm::<N>::new(threads))?;
+    domain.add(attention::CachedAttention::<N>::new(threads))
 }
 
 /// Activations of a graph.
@@ -85,13 +97,24 @@ fn each_row<T: Send>(
     rows: Vec<T>,
     work: impl Fn(usize, &mut T) + Sync + Send,
 ) -> ort::Result<()> {
-    if threads < 2 || rows.len() < 2 || rows.len().saturating_mul(width) < ALONE {
-        rows.into_iter().enumerate().for_each(|(place, mut row)| work(place, &mut row));
+    let few = rows.len().saturating_mul(width) < ALONE;
+    each(run, if few { 1 } else { threads }, rows, work)
+}
+
+/// Does something to each, shared out among threads.
+fn each<T: Send>(
+    run: &ComputeContext,
+    threads: usize,
+    all: Vec<T>,
+    work: impl Fn(usize, &mut T) + Sync + Send,
+) -> ort::Result<()> {
+    if threads < 2 || all.len() < 2 {
+        all.into_iter().enumerate().for_each(|(place, mut one)| work(place, &mut one));
         return Ok(());
     }
-    // One thread alone comes to each row, so that nobody ever waits.
-    let rows: Vec<Mutex<T>> = rows.into_iter().map(Mutex::new).collect();
-    run.par_for(rows.len(), threads, |place| {
-        work(place, &mut rows[place].lock().unwrap_or_else(PoisonError::into_inner));
+    // One thread alone comes to each, so that nobody ever waits.
+    let all: Vec<Mutex<T>> = all.into_iter().map(Mutex::new).collect();
+    run.par_for(all.len(), threads, |place| {
+        work(place, &mut all[place].lock().unwrap_or_else(PoisonError::into_inner));
     })
 }

@@ -3,10 +3,10 @@
 //! `ort`'s own values also ask for the names of dimensions, the device and more, and take some five microseconds each: more
 //! than much of what is done with them, hundreds of times for a token.
 
-use super::Activations;
 use ort::AsPointer;
 use ort::operator::ComputeContext;
 use ort::sys::{OrtTensorTypeAndShapeInfo, OrtValue};
+use ort::value::PrimitiveTensorElementType;
 use std::ptr;
 
 /// An input.
@@ -34,16 +34,46 @@ impl<N> Input<'_, N> {
 }
 
 /// An input that has to be there. The operator has said that its numbers are of this kind, and ONNX Runtime holds to it.
-pub(super) fn input<N: Activations>(run: &ComputeContext, place: usize) -> ort::Result<Input<'_, N>> {
+pub(super) fn input<N: PrimitiveTensorElementType>(run: &ComputeContext, place: usize) -> ort::Result<Input<'_, N>> {
     optional(run, place)?.ok_or_else(|| ort::Error::new("an input is missing"))
 }
 
 /// An input that may be left out, of the same kind.
 #[expect(unsafe_code, reason = "ort has no quick call for it")]
-pub(super) fn optional<N: Activations>(run: &ComputeContext, place: usize) -> ort::Result<Option<Input<'_, N>>> {
+pub(super) fn optional<N: PrimitiveTensorElementType>(
+    run: &ComputeContext,
+    place: usize,
+) -> ort::Result<Option<Input<'_, N>>> {
+    let Some(Lying { shape, numbers, count }) = lying::<N>(run, place)? else { return Ok(None) };
+    // Of nothing there need not be a place.
+    // SAFETY: a value of a run lives as long as the run, which is borrowed; nobody writes to an input that is asked for here.
+    let numbers = if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(aligned(numbers)?, count) } };
+    Ok(Some(Input { shape, numbers }))
+}
+
+/// Where an input lies, for one that an output may lie in the same memory as.
+#[derive(Debug)]
+pub(super) struct Lying<N> {
+    pub(super) shape: Vec<i64>,
+    pub(super) numbers: *mut N,
+    pub(super) count: usize,
+}
+
+impl<N> Lying<N> {
+    /// The place of the first number.
+    pub(super) fn aligned(&self) -> ort::Result<*const N> {
+        Ok(aligned(self.numbers)?.cast_const())
+    }
+}
+
+/// Where an input lies, unless it is left out. It is of the kind that the operator has said.
+#[expect(unsafe_code, reason = "ort has no quick call for it")]
+pub(super) fn lying<N: PrimitiveTensorElementType>(
+    run: &ComputeContext,
+    place: usize,
+) -> ort::Result<Option<Lying<N>>> {
     let api = ort::api();
-    // SAFETY: every call fills what it is given or gives a status, which is read once. A value of a run lives as long as the
-    // run, which is borrowed; nobody writes to an input; what is asked for here is freed here.
+    // SAFETY: every call fills what it is given or gives a status, which is read once; what is asked for here is freed here.
     unsafe {
         let mut count = 0;
         ort::Error::result_from_status((api.KernelContext_GetInputCount)(run.ptr(), &raw mut count))?;
@@ -57,16 +87,17 @@ pub(super) fn optional<N: Activations>(run: &ComputeContext, place: usize) -> or
         }
         let shape = shape(value)?;
         let (numbers, count) = (data::<N>(value.cast_mut())?, product(&shape)?);
-        // Of nothing there need not be a place.
-        let numbers = if count == 0 { &[] } else { std::slice::from_raw_parts(aligned(numbers)?, count) };
-        Ok(Some(Input { shape, numbers }))
+        Ok(Some(Lying { shape, numbers, count }))
     }
 }
 
 /// Room for an output, of the same kind. Each is to be asked for once.
 #[expect(unsafe_code, reason = "ort has no quick call for it")]
-#[expect(clippy::mut_from_ref, reason = "each output of a run is another memory, and that of no input")]
-pub(super) fn output<'a, N: Activations>(
+#[expect(
+    clippy::mut_from_ref,
+    reason = "each output of a run is another memory, and that of no input that is read as a slice"
+)]
+pub(super) fn output<'a, N: PrimitiveTensorElementType>(
     run: &'a ComputeContext,
     place: usize,
     shape: &[i64],

@@ -102,7 +102,7 @@ fn keys_are(draft: &Draft, node: &Node, wanted: impl Fn(Tokens) -> usize) -> Opt
 }
 
 /// Whether it keeps caches whole: not cut to a window, not quantized.
-fn is_plain(node: &Node) -> bool {
+pub(super) fn is_plain(node: &Node) -> bool {
     let off = |name: &str| node.integer(name).unwrap_or(0) == 0;
     let quantized = node.attributes.iter().any(|attribute| attribute.name.contains("quant"));
     off("sliding_window_cache") && !quantized

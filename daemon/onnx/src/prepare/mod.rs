@@ -5,6 +5,7 @@
 //! the published data files, and is opened with [`Session::open_prepared`](crate::Session::open_prepared).
 
 mod accuracy;
+mod attend;
 mod attention;
 mod cells;
 mod counts;
@@ -12,6 +13,7 @@ mod cut;
 mod draft;
 mod fuse;
 mod gate;
+mod heads;
 mod in_place;
 mod mask;
 mod names;

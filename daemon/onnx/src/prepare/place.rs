@@ -3,7 +3,7 @@
 use super::draft::{Draft, DraftError, operator};
 use super::wire::fields;
 use super::world::{Tokens, World};
-use super::{gate, residual};
+use super::{attend, gate, heads, in_place, residual};
 use crate::graph::{Node, NumberKind};
 use crate::operators::{DOMAIN, Own};
 use crate::product::Product;
@@ -26,7 +26,7 @@ pub(crate) fn place(path: &Path, graph: &[u8], products: &[Product]) -> Result<V
         return Err(DraftError::Foreign("it has functions of its own".to_owned()));
     }
     let mut draft = Draft::read(path, graph)?;
-    let (gone, nodes) = fused(&draft);
+    let (gone, nodes) = fused(&draft, in_place::grows_in_place(graph));
     draft.put_in_place_of(&gone, nodes);
     draft.settle()?;
     let outputs =
@@ -44,11 +44,14 @@ pub(super) struct Fused {
 }
 
 /// What stands between products, in fewer operators.
-fn fused(draft: &Draft) -> (HashSet<String>, Vec<Node>) {
+fn fused(draft: &Draft, in_place: bool) -> (HashSet<String>, Vec<Node>) {
     let worlds = LOOKS.map(|(tokens, keep)| World::new(draft, tokens, keep));
     let (mut gone, mut nodes) = (HashSet::new(), Vec::new());
     for node in draft.nodes() {
-        let found = gate::find(draft, &worlds, node).or_else(|| residual::find(draft, &worlds, node));
+        let found = gate::find(draft, &worlds, node)
+            .or_else(|| residual::find(draft, &worlds, node))
+            .or_else(|| heads::find(draft, &worlds, node))
+            .or_else(|| attend::find(draft, &worlds, node).filter(|_| in_place));
         // Two gates may meet in one product, and a norm goes into one sum only.
         if let Some(found) = found.filter(|found| found.gone.is_disjoint(&gone)) {
             gone.extend(found.gone);
@@ -60,11 +63,22 @@ fn fused(draft: &Draft) -> (HashSet<String>, Vec<Node>) {
 
 /// The kind of a constant's numbers, of those that activations have.
 pub(super) fn kind_of(draft: &Draft, constant: &str) -> Option<Scales> {
-    match draft.weights(constant)?.kind {
+    activations(draft.weights(constant)?.kind)
+}
+
+/// Those that activations can have.
+pub(super) fn activations(kind: NumberKind) -> Option<Scales> {
+    match kind {
         NumberKind::F16 => Some(Scales::Half),
         NumberKind::F32 => Some(Scales::Single),
         NumberKind::U8 | NumberKind::I8 | NumberKind::I64 | NumberKind::I32 | NumberKind::Bool => None,
     }
+}
+
+/// Whether ONNX Runtime, which maps a constant where it lies in its file, maps it where such numbers may lie.
+pub(super) fn may_be_mapped(draft: &Draft, constant: &str, numbers: Scales) -> bool {
+    let place = draft.constant(constant).map(|constant| constant.about("offset").map_or(Ok(0), str::parse::<usize>));
+    place.and_then(Result::ok).is_some_and(|place| place.is_multiple_of(numbers.bytes()))
 }
 
 fn placed(node: &Node, product: &Product) -> Node {

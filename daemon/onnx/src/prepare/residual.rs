@@ -1,7 +1,7 @@
 //! What a layer adds to the stream in one operator: the norm of it, the sum, its factor, and the norm that comes next.
 
 use super::draft::{Draft, operator};
-use super::place::{Fused, kind_of};
+use super::place::{Fused, kind_of, may_be_mapped};
 use super::world::World;
 use crate::graph::Node;
 use crate::operators::{DOMAIN, Own};
@@ -53,28 +53,26 @@ pub(super) fn find(draft: &Draft, worlds: &[World<'_>], add: &Node) -> Option<Fu
 }
 
 /// A norm over the last dimension.
-struct Norm<'a> {
-    input: &'a str,
-    weights: &'a str,
-    output: &'a str,
-    epsilon: f32,
-    numbers: Scales,
+pub(super) struct Norm<'a> {
+    pub(super) input: &'a str,
+    pub(super) weights: &'a str,
+    pub(super) output: &'a str,
+    pub(super) epsilon: f32,
+    pub(super) numbers: Scales,
     /// How many weights there are.
-    width: usize,
+    pub(super) width: usize,
 }
 
-fn norm<'a>(draft: &Draft, node: &'a Node) -> Option<Norm<'a>> {
+pub(super) fn norm<'a>(draft: &Draft, node: &'a Node) -> Option<Norm<'a>> {
     let known = node.is("SimplifiedLayerNormalization") || node.is_contrib("SimplifiedLayerNormalization");
     let last = node.integer("axis").unwrap_or(-1) == -1 && node.output(1).is_none();
     let (input, weights, output) = (node.input(0)?, node.input(1)?, node.output(0)?);
     let dims = draft.weights(weights)?.dims;
     let [width] = *dims.as_slice() else { return None };
-    // ONNX Runtime maps it where it lies in its file.
-    let place = draft.constant(weights)?.about("offset").map_or(Ok(0), str::parse::<usize>).ok()?;
     // As ONNX Runtime has it where nothing is said.
     let epsilon = node.float("epsilon").unwrap_or(1e-5);
     let numbers = kind_of(draft, weights)?;
-    let fits = known && last && place.is_multiple_of(numbers.bytes());
+    let fits = known && last && may_be_mapped(draft, weights, numbers);
     fits.then_some(Norm { input, weights, output, epsilon, numbers, width })
 }
 

@@ -3,9 +3,10 @@ mod placed;
 
 use super::draft::{Draft, DraftError};
 use super::wire::{self, fields, tag};
-use super::{Pass, grows_in_place, rewrite};
+use super::{Pass, grows_in_place, place, rewrite};
 use crate::graph::Graph;
 use crate::graph::proto::{Model, Node};
+use crate::operators::{Panels, operators};
 use crate::port::Dim;
 use crate::{Bound, Element, Place, RunError, Runtime, Session, SessionSettings, Stop, Tensor};
 use proptest::prelude::*;
@@ -117,8 +118,24 @@ const APPENDS: [(usize, usize, i64); 4] = [(0, 9, 2), (9, 15, 1), (24, 1, 1), (2
 
 impl Driven {
     fn open(runtime: &Runtime, graph: &[u8], in_place: bool) -> Option<Self> {
-        let settings = SessionSettings { threads: std::num::NonZero::new(1), ..SessionSettings::default() };
-        let session = Session::open_prepared(runtime, &published(), graph, &settings).ok()?;
+        Self::drive(Session::open_prepared(runtime, &published(), graph, &Self::settings()).ok()?, in_place)
+    }
+
+    /// With hob's own operators between the products, which stay ONNX Runtime's: in full precision.
+    fn open_placed(runtime: &Runtime, rewritten: &[u8]) -> Option<Self> {
+        let placed = place(&published(), rewritten, &[]).ok()?;
+        let nothing = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(nothing.path(), [0]).unwrap();
+        let operators = operators(&Panels::open(nothing.path(), 1).unwrap(), 2).unwrap();
+        let session = Session::open_placed(runtime, &published(), &placed, &Self::settings(), operators).ok()?;
+        Self::drive(session, grows_in_place(rewritten))
+    }
+
+    fn settings() -> SessionSettings {
+        SessionSettings { threads: std::num::NonZero::new(1), ..SessionSettings::default() }
+    }
+
+    fn drive(session: Session, in_place: bool) -> Option<Self> {
         let caches = |length| -> Vec<Tensor> {
             let inputs = session.signature().inputs.iter().filter(|input| input.name.starts_with("past"));
             let cache =
@@ -284,6 +301,20 @@ fn the_fixture_rewritten_runs_as_it_did() {
     assert_eq!(difference(&one, &other), None);
 }
 
+#[test]
+fn hobs_own_operators_do_what_those_that_went_did() {
+    let rewritten = rewrite(&published(), &content(), &exact()).unwrap().graph;
+    let one = Driven::open(&runtime(), &content(), false).unwrap().course().unwrap();
+    let bound = Driven::open_placed(&runtime(), &rewritten).unwrap();
+    assert!(bound.bound.is_some());
+    assert_eq!(difference(&one, &bound.course().unwrap()), None);
+    // Where past and present are two memories, one is copied into the other.
+    let mut apart = Driven::open_placed(&runtime(), &rewritten).unwrap();
+    let (_, room) = apart.bound.take().unwrap();
+    apart.grown = room;
+    assert_eq!(difference(&one, &apart.course().unwrap()), None);
+}
+
 proptest! {
     // A few at each run; PROPTEST_CASES asks for more.
     #![proptest_config(ProptestConfig { cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(12), ..ProptestConfig::default() })]
@@ -304,6 +335,10 @@ proptest! {
         let told: Vec<String> = rewritten.outcomes.iter().map(ToString::to_string).collect();
         let Some(other) = other else { return Err(TestCaseError::fail(format!("it does not run any more: {told:?}"))) };
         prop_assert_eq!(difference(&one, &other), None, "{:?}", told);
+        if let Some(placed) = Driven::open_placed(&runtime, &rewritten.graph) {
+            let placed = placed.course().ok_or_else(|| TestCaseError::fail("with hob's operators it does not run"))?;
+            prop_assert_eq!(difference(&one, &placed), None, "with hob's operators: {:?}", told);
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Goes up whenever other operators are placed into a graph than before, or they round otherwise.
-pub const PLACING: u32 = 1;
+pub const PLACING: u32 = 2;
 
 /// The products of a graph with quantized matrices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

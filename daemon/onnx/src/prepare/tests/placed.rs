@@ -18,9 +18,14 @@ fn prepared() -> Model {
 
 /// How many operators there are of each kind once hob's own are placed.
 fn placed(model: &Model) -> BTreeMap<String, usize> {
-    let bytes = model.encode_to_vec();
-    let graph = Graph::parse(&published(), &bytes).unwrap();
-    let placed = place(&published(), &bytes, &find(&graph)).unwrap();
+    let mut bytes = model.encode_to_vec();
+    wire::put(&mut bytes, tag::MODEL_METADATA, b"\x0a\x06hob.kv\x12\x08in_place");
+    placed_into(&bytes)
+}
+
+fn placed_into(bytes: &[u8]) -> BTreeMap<String, usize> {
+    let graph = Graph::parse(&published(), bytes).unwrap();
+    let placed = place(&published(), bytes, &find(&graph)).unwrap();
     let mut counts = BTreeMap::new();
     for node in Graph::parse(&published(), &placed).unwrap().nodes() {
         *counts.entry(node.operator.clone()).or_insert(0) += 1;
@@ -59,7 +64,8 @@ fn products_gates_and_sums_become_hobs_own() {
     let sums = of(&counts, "ResidualNorm");
     let norms_before = count("SimplifiedLayerNormalization");
     assert_eq!(sums, count("Gelu") / 2 * 3 + 1);
-    assert_eq!(of(&counts, "SimplifiedLayerNormalization"), norms_before - sums - sums / 3 * 2);
+    let heads = of(&counts, "HeadNorm");
+    assert_eq!(of(&counts, "SimplifiedLayerNormalization"), norms_before - sums - sums / 3 * 2 - heads);
 }
 
 #[test]
@@ -179,4 +185,57 @@ fn what_calls_itself_hobs_is_not_touched() {
     graph.nodes[0].domain = "hob".to_owned();
     let refused = place(&published(), &model.encode_to_vec(), &[]).unwrap_err().to_string();
     assert_eq!(refused, "it is left as published: it has operators that call themselves hob's");
+}
+
+#[test]
+fn heads_and_attention_become_hobs_own() {
+    let before = prepared().graph.unwrap().nodes;
+    let count = |operator: &str| before.iter().filter(|node| node.operator == operator).count();
+    let counts = placed(&prepared());
+    let layers = count("GroupQueryAttention");
+    assert_eq!((of(&counts, "CachedAttention"), of(&counts, "GroupQueryAttention")), (layers, 0));
+    // Queries of each layer, and keys and values of those that have their own.
+    let own = prepared().graph.unwrap().outputs.len() / 2;
+    assert_eq!((of(&counts, "HeadNorm"), of(&counts, "RotaryEmbedding")), (layers + 2 * own, 0));
+}
+
+#[test]
+fn heads_that_are_turned_otherwise_are_normed_alone() {
+    let whole = of(&placed(&prepared()), "HeadNorm");
+    let number =
+        |name: &str, integer: i64| Attribute { name: name.to_owned(), integer, kind: 2, ..Attribute::default() };
+    for other in [number("interleaved", 1), number("rotary_embedding_dim", 4), number("of another day", 1)] {
+        let counts = with("RotaryEmbedding", |node| set(node, other.clone()));
+        assert!(of(&counts, "RotaryEmbedding") > 0, "{other:?}");
+        assert_eq!(of(&counts, "HeadNorm"), whole, "{other:?}");
+    }
+    let counts = with("RotaryEmbedding", |node| node.inputs.swap(0, 2));
+    assert!(of(&counts, "RotaryEmbedding") > 0);
+}
+
+#[test]
+fn attention_of_another_kind_is_left_alone() {
+    let number =
+        |name: &str, integer: i64| Attribute { name: name.to_owned(), integer, kind: 2, ..Attribute::default() };
+    let others = [
+        number("do_rotary", 1),
+        number("smooth_softmax", 1),
+        number("sliding_window_cache", 1),
+        number("num_heads", 3),
+        number("kv_num_heads", 0),
+        number("kv_num_heads", -1),
+        number("of another day", 1),
+        Attribute { name: "softcap".to_owned(), float: 30.0, kind: 1, ..Attribute::default() },
+    ];
+    for other in others {
+        let counts = with("GroupQueryAttention", |node| set(node, other.clone()));
+        assert_eq!(of(&counts, "CachedAttention"), 0, "{other:?}");
+    }
+    let masked = with("GroupQueryAttention", |node| {
+        node.inputs.resize(11, String::new());
+        node.inputs[10] = node.inputs[0].clone();
+    });
+    assert_eq!(of(&masked, "CachedAttention"), 0);
+    let unmarked = placed_into(&prepared().encode_to_vec());
+    assert_eq!(of(&unmarked, "CachedAttention"), 0, "its caches are not grown in place");
 }
