@@ -6,12 +6,9 @@ use crate::instructions::{Instructions, Work};
 use crate::lanes::{LANES, Lanes};
 use crate::number::Number;
 
-/// Tokens whose keys and values are looked at together. They begin at multiples of it, whatever is asked, so that a row is
-/// added up in the same order alone and among others.
+/// Tokens whose keys and values are looked at together. They begin at multiples of it, whatever is asked, so that a row of
+/// numbers is added up in the same order alone and among others.
 const SOME: usize = 32;
-
-/// Rows are filled up to a multiple of it.
-const ROWS: usize = 4;
 
 /// One head of a cache, and how it is asked.
 #[derive(Debug, Clone, Copy)]
@@ -24,7 +21,7 @@ pub struct Attention<'a, N> {
     pub width: usize,
     /// What the products of queries with keys are multiplied with.
     pub scale: f32,
-    /// How many tokens are seen at most: the one that asks, and those right before it.
+    /// How many tokens are seen at most: the one that asks, and those right before it. At least one.
     pub window: usize,
 }
 
@@ -40,7 +37,9 @@ pub struct Asking<'a, N> {
 }
 
 impl<N: Number> Attention<'_, N> {
-    /// Asks for some rows: of one token or several, of all heads that share these keys.
+    /// Asks for some rows: of one token or several, of all heads that share these keys. A value that is no number, or without
+    /// end, may be seen in all rows that ask together, whether they see its token or not: it weighs nothing for them, and
+    /// nothing times that is none.
     ///
     /// # Panics
     /// Where a row is not as wide as it should be, or its token is not in the cache.
@@ -115,7 +114,7 @@ struct Row {
 
 impl Found {
     fn new<N: Number>(rows: &[Asking<'_, N>], width: usize, instructions: Instructions) -> Self {
-        let (count, vectors) = (rows.len().next_multiple_of(ROWS), width.div_ceil(LANES));
+        let (count, vectors) = (rows.len().next_multiple_of(instructions.rows_that_ask()), width.div_ceil(LANES));
         let mut queries = vec![0.0; count * vectors * LANES];
         for (row, query) in rows.iter().zip(queries.chunks_exact_mut(vectors * LANES)) {
             assert!(row.query.len() == width && row.out.len() == width, "rows of another width than {width}");
@@ -143,6 +142,27 @@ fn look(look: &Look<'_>, found: &mut Found, instructions: Instructions) {
     instructions.run(Looking { look, found });
 }
 
+/// Rows that are asked for side by side, with many registers and with few.
+const MANY: usize = 4;
+const FEW: usize = 2;
+
+impl Instructions {
+    /// Rows are filled up to a multiple of this.
+    #[must_use]
+    pub fn rows_that_ask(self) -> usize {
+        struct Rows;
+        impl Work for Rows {
+            type Out = usize;
+
+            #[inline(always)]
+            fn run<L: Lanes>(self) -> usize {
+                if L::MANY { MANY } else { FEW }
+            }
+        }
+        self.run(Rows)
+    }
+}
+
 struct Looking<'a> {
     look: &'a Look<'a>,
     found: &'a mut Found,
@@ -153,7 +173,7 @@ impl Work for Looking<'_> {
 
     #[inline(always)]
     fn run<L: Lanes>(self) {
-        if L::MANY { self.tiled::<L, 4, 4>() } else { self.tiled::<L, 2, 2>() }
+        if L::MANY { self.tiled::<L, MANY, 4>() } else { self.tiled::<L, FEW, 2>() }
     }
 }
 
@@ -176,7 +196,7 @@ impl Looking<'_> {
         for (row, scores) in rows.iter_mut().zip(&mut *scores) {
             row.weigh(scores, look);
         }
-        let fading: Vec<f32> = rows.iter().map(|row| row.fading).chain([0.0; ROWS]).collect();
+        let fading: Vec<f32> = rows.iter().map(|row| row.fading).chain([0.0; R]).collect();
         let tiles = outs.chunks_exact_mut(R * vectors).zip(scores.chunks_exact(R)).zip(fading.chunks_exact(R));
         for ((outs, scores), fading) in tiles {
             let whole = vectors / V * V;
@@ -379,18 +399,29 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_number_is_seen_in_what_comes_out_and_only_there() {
-        let (keys, values) = ([1.0_f32; 64], [2.0_f32; 64]);
-        for (broken, token) in [(f32::NAN, 3), (f32::INFINITY, 3)] {
-            let query = [broken; 16];
+    fn what_is_no_number_is_seen_in_what_comes_out() {
+        let (keys, mut values) = ([1.0_f32; 64], [2.0_f32; 64]);
+        let asked = |values: &[f32], query: [f32; 16], tokens: [usize; 2]| {
             let mut outs = [[0.0; 16]; 2];
-            let attention = Attention { keys: &keys, values: &values, width: 16, scale: 1.0, window: 9 };
+            let attention = Attention { keys: &keys, values, width: 16, scale: 1.0, window: 9 };
             let [first, second] = &mut outs;
-            let mut rows =
-                [Asking { token, query: &query, out: first }, Asking { token: 2, query: &[1.0; 16], out: second }];
+            let [one, other] = tokens;
+            let mut rows = [
+                Asking { token: one, query: &query, out: first },
+                Asking { token: other, query: &[1.0; 16], out: second },
+            ];
             attention.ask(&mut rows, Instructions::best());
-            assert!(outs[0].iter().all(|number| number.is_nan()), "{outs:?}");
-            assert_eq!(outs[1], [2.0; 16]);
+            outs
+        };
+        for broken in [f32::NAN, f32::INFINITY] {
+            let [first, second] = asked(&values, [broken; 16], [3, 2]);
+            assert!(first.iter().all(|number| number.is_nan()), "{first:?}");
+            assert_eq!(second, [2.0; 16]);
         }
+        values[3 * 16..].fill(f32::INFINITY);
+        let [seeing, _] = asked(&values, [1.0; 16], [3, 2]);
+        assert!(seeing.iter().all(|number| !number.is_finite()));
+        let [before, also] = asked(&values, [1.0; 16], [2, 1]);
+        assert_eq!([before, also], [[2.0; 16]; 2]);
     }
 }

@@ -27,7 +27,7 @@ pub(crate) unsafe fn multiply<const ROWS: usize>(
 }
 
 /// # Safety
-/// As for [`multiply`].
+/// As for [`multiply`], and AVX2 and FMA.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni,avx2,fma,f16c")]
 pub(crate) unsafe fn run<W: Work>(work: W) -> W::Out {
     work.run::<__m512>()

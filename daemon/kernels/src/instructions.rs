@@ -110,7 +110,8 @@ impl Instructions {
             // SAFETY: as above.
             Set::Avx2 => unsafe { avx2::widen(from, to) },
             #[cfg(target_arch = "aarch64")]
-            Set::NeonDot | Set::Neon => from.convert_to_f32_slice(to),
+            // SAFETY: as above.
+            Set::NeonDot | Set::Neon => unsafe { neon::widen(from, to) },
             Set::Portable => from.convert_to_f32_slice(to),
         }
     }
@@ -125,7 +126,8 @@ impl Instructions {
             // SAFETY: as above.
             Set::Avx2 => unsafe { avx2::round(from, to) },
             #[cfg(target_arch = "aarch64")]
-            Set::NeonDot | Set::Neon => to.convert_from_f32_slice(from),
+            // SAFETY: as above.
+            Set::NeonDot | Set::Neon => unsafe { neon::round(from, to) },
             Set::Portable => to.convert_from_f32_slice(from),
         }
     }

@@ -10,7 +10,7 @@
 //! [`Attention`] reads the keys and values of a token once for all heads that share them.
 //!
 //! Each set of [`Instructions`] gives the same bits: sums within a block are whole numbers, and everything else is added up in
-//! one order with one rounding each. A row of activations comes out the same whatever rows stand beside it. Nothing here
+//! one order with one rounding each. A row of numbers comes out the same whatever rows of numbers stand beside it. Nothing here
 //! knows of graphs, files or threads; `hob-onnx` does.
 
 #![expect(

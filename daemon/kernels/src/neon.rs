@@ -184,6 +184,60 @@ unsafe fn points(form: &Form, block: &[u8], quarter: usize, shift: i32) -> int32
     unsafe { vld1q_s32(points.as_ptr()) }
 }
 
+/// Takes as many halves to single precision as both have places for.
+///
+/// # Safety
+/// The processor has NEON.
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn widen(from: &[f16], to: &mut [f32]) {
+    let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    for (from, to) in from.iter().zip(to) {
+        let (low, high): (float32x4_t, float32x4_t);
+        // SAFETY: eight of each, of two bytes and of four; the instructions are NEON's own, of every 64-bit Arm, which Rust has
+        // no stable words for.
+        unsafe {
+            let halves = vld1q_u16(from.as_ptr().cast());
+            asm!(
+                "fcvtl {low:v}.4s, {halves:v}.4h",
+                "fcvtl2 {high:v}.4s, {halves:v}.8h",
+                low = out(vreg) low,
+                high = lateout(vreg) high,
+                halves = in(vreg) halves,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            vst1q_f32(to.as_mut_ptr(), low);
+            vst1q_f32(to.as_mut_ptr().add(LANES), high);
+        }
+    }
+    last.iter().zip(rest).for_each(|(from, to)| *to = from.to_f32());
+}
+
+/// Rounds as many numbers to halves as both have places for.
+///
+/// # Safety
+/// The processor has NEON.
+#[target_feature(enable = "neon")]
+pub(crate) unsafe fn round(from: &[f32], to: &mut [f16]) {
+    let ((from, last), (to, rest)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    for (from, to) in from.iter().zip(to) {
+        let halves: uint16x8_t;
+        // SAFETY: as above.
+        unsafe {
+            let (low, high) = (vld1q_f32(from.as_ptr()), vld1q_f32(from.as_ptr().add(LANES)));
+            asm!(
+                "fcvtn {halves:v}.4h, {low:v}.4s",
+                "fcvtn2 {halves:v}.8h, {high:v}.4s",
+                halves = out(vreg) halves,
+                low = in(vreg) low,
+                high = in(vreg) high,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            vst1q_u16(to.as_mut_ptr().cast(), halves);
+        }
+    }
+    last.iter().zip(rest).for_each(|(from, to)| *to = f16::from_f32(*from));
+}
+
 /// NEON is part of every 64-bit Arm that Rust compiles for.
 impl Lanes for [float32x4_t; 4] {
     const MANY: bool = false;

@@ -8,7 +8,7 @@ use crate::chat::{ChatFormat, Vocabulary};
 use crate::decoder::{Decoder, ForwardFailure, Keep, Logits, Slot};
 use crate::draft::Drafting;
 use crate::grammar::{Constraint, ConstraintBroken, Mask};
-use crate::ids::IdSet;
+use crate::ids::{IdSet, alone};
 use crate::interrupt::{Interrupt, Interruption};
 use crate::kv::Slots;
 use crate::language_model::Glimpse;
@@ -382,8 +382,7 @@ impl Generation {
         let places = self.sureness.iter_mut().rev();
         // The last row is for the id that is chosen next.
         for ((id, place), row) in forced.zip(places).zip(rows.iter().rev().skip(1)) {
-            let alone = IdSet::from_iter([*id]);
-            *place = sureness(row, *id, |stride| alone.stride(stride));
+            *place = sureness(row, *id, |stride| alone(*id, stride));
         }
         self.unscored = 0;
     }

@@ -40,6 +40,11 @@ impl FromIterator<u32> for IdSet {
     }
 }
 
+/// A bit for each of the ids from `64 × stride` on, set for one id alone.
+pub(crate) fn alone(id: u32, stride: usize) -> u64 {
+    if place(id) / STRIDE == stride { 1 << (place(id) % STRIDE) } else { 0 }
+}
+
 fn place(id: u32) -> usize {
     usize::try_from(id).unwrap_or(usize::MAX)
 }

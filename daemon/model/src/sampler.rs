@@ -110,6 +110,9 @@ fn likeliest(logits: &[f32], allowed: impl Fn(usize) -> u64) -> Option<u32> {
             continue;
         }
         let bits = allowed(stride);
+        if bits == 0 {
+            continue;
+        }
         for (place, logit) in (0..).zip(logits) {
             if *logit > top && logit.is_finite() && bits >> place & 1 == 1 {
                 (best, top) = (Some(first + place), *logit);
@@ -240,7 +243,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_choice_is_allowed_and_within_the_support(
-            logits in proptest::collection::vec(-9.0_f32..9.0, 1..40),
+            logits in proptest::collection::vec(-9.0_f32..9.0, 1..200),
             gap in 1_u32..5,
             sampling in sampling(),
         ) {
@@ -272,6 +275,27 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn the_likeliest_is_the_first_of_the_highest_that_are_allowed(
+            logits in proptest::collection::vec(
+                prop_oneof![
+                    8 => (-4_i8..5).prop_map(f32::from),
+                    1 => prop::sample::select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+                ],
+                1..300,
+            ),
+            forbidden in proptest::collection::btree_set(0_u32..300, 0..200),
+        ) {
+            let allowed = |id: u32| !forbidden.contains(&id);
+            let ids = (0..).zip(&logits).filter(|(id, logit)| allowed(*id) && logit.is_finite());
+            let expected = ids.fold(None, |best: Option<(u32, f32)>, (id, logit)| match best {
+                Some((_, top)) if top >= *logit => best,
+                Some(_) | None => Some((id, *logit)),
+            });
+            prop_assert_eq!(likeliest(&logits, those(allowed)), expected.map(|(id, _)| id));
+            prop_assert_eq!(has_no_numbers(&logits), logits.iter().any(|logit| logit.is_nan()));
+        }
+
         #[test]
         fn powers_of_e_are_those_of_the_library(power in -86.9_f32..=0.0) {
             let (seen, wanted) = (f64::from(exp(power)), f64::from(power).exp());

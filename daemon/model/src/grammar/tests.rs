@@ -235,6 +235,12 @@ fn walk(offer: &Offer, random: &mut SmallRng) -> Vec<u32> {
         let ahead = constraint.forced();
         let mask = constraint.allowed().unwrap().unwrap();
         assert!(ahead.first().is_none_or(|id| mask.allows(*id)));
+        // The vocabulary ends within a stride, and masks with it.
+        let last = GEMMA.vocabulary().len() / 64;
+        for id in [0, last - 1, last, last + 1].map(|stride| u32::try_from(stride * 64).unwrap()) {
+            let bits = mask.stride(usize::try_from(id / 64).unwrap());
+            assert!((0..64).all(|bit| (bits >> bit & 1 == 1) == mask.allows(id + bit)), "{id}");
+        }
         // Free words and free objects end sometime; a wholly random walk through them would not.
         let closes = |id: &u32| [b"}".as_slice(), b"]", b""].contains(&GEMMA.vocabulary().bytes_of(*id));
         let close = mask.iter().filter(closes).choose(random).filter(|_| mask.count() > 8 && random.random_bool(0.7));

@@ -13,9 +13,6 @@ const ALONE: usize = 1 << 19;
 /// Most rows that are asked for together: what they have found lies in a cache of the processor.
 const TOGETHER: usize = 64;
 
-/// Rows are asked for in multiples of it.
-const STEP: usize = 4;
-
 /// Inputs: queries `[1, S, H·D]`, new keys and values `[1, S, KVH·D]` (or none where others grow the cache), the caches of
 /// both `[1, KVH, T, D]` with room for T tokens, and how many tokens there are now. Outputs: what the queries find, and the
 /// caches, for whoever grows them. Attributes: `num_heads`, `kv_num_heads`, `scale`, and `window` with 0 for all tokens.
@@ -80,16 +77,16 @@ impl<N: Activations> Kernel for Asker<N> {
         let [keys, values] = [keys?, values?].map(|cache| cache.ok_or_else(|| ort::Error::new("a cache is missing")));
         let (keys, values) = (Cache::of(keys?, self.kv_heads)?, Cache::of(values?, self.kv_heads)?);
         let (width, room) = (keys.width, keys.room);
-        let tokens = queries.numbers.len() / (self.heads * width);
-        let fits = queries.width()? == self.heads * width;
-        if !fits || (values.width, values.room) != (width, room) || count > room || tokens > count {
+        let row = self.heads.checked_mul(width).filter(|row| *row == queries.width().unwrap_or(0));
+        let tokens = queries.numbers.len() / row.unwrap_or(1);
+        if row.is_none() || (values.width, values.room) != (width, room) || count > room || tokens > count {
             let (keys, values) = (keys.lying.shape, values.lying.shape);
             let queries = queries.shape;
             return Err(ort::Error::new(format!("{queries:?} ask {keys:?} and {values:?} for {count} tokens")));
         }
         let new = (optional::<N>(run, 1)?, optional::<N>(run, 2)?);
         let (keys, values) = match new {
-            (Some(new_keys), Some(new_values)) if !new_keys.numbers.is_empty() => {
+            (Some(new_keys), Some(new_values)) => {
                 (keys.grown(run, 1, &new_keys, count)?, values.grown(run, 2, &new_values, count)?)
             }
             _ => (keys.numbers(run)?, values.numbers(run)?),
@@ -104,7 +101,8 @@ impl<N: Activations> Kernel for Asker<N> {
         let seen = count.min(self.window.saturating_add(tokens));
         let alone = queries.numbers.len().saturating_mul(seen) < ALONE;
         let threads = if alone { 1 } else { self.threads };
-        let together = |rows: usize| rows.div_ceil(threads).next_multiple_of(STEP).clamp(STEP, TOGETHER);
+        let step = self.instructions.rows_that_ask();
+        let together = |rows: usize| rows.div_ceil(threads).next_multiple_of(step).clamp(step, TOGETHER);
         let parts = asking.iter_mut().enumerate().flat_map(|(head, rows)| {
             let together = together(rows.len());
             rows.chunks_mut(together).map(move |rows| (head, rows))
@@ -158,7 +156,8 @@ impl<N: Activations> Cache<N> {
         count: usize,
     ) -> ort::Result<&'a [N]> {
         let Self { heads, room, width, .. } = self;
-        let (row, tokens) = (heads * width, new.numbers.len() / (heads * width));
+        let row = heads.checked_mul(width).ok_or_else(|| ort::Error::new("heads larger than any memory"))?;
+        let tokens = new.numbers.len() / row;
         if new.width()? != row || tokens > count {
             return Err(ort::Error::new(format!("{:?} grow a cache of {:?} to {count}", new.shape, self.lying.shape)));
         }

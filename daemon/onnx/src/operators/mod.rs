@@ -8,6 +8,8 @@ mod panels;
 mod product;
 mod residual;
 mod tensors;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use panels::Panels;
 

@@ -10,7 +10,7 @@ use crate::session::{OpenSessionError, Session};
 use std::path::Path;
 
 pub(super) fn pack(work: &Work<'_>, into: &Path) -> Result<(), PackError> {
-    let graph = place(work.origin.path, &work.content, &work.products)?;
+    let graph = place(work.origin.path, &work.content, work.origin.prepared.is_some(), &work.products)?;
     write(&work.graph, &work.products, &into.join(DATA), work.settings.crew().threads)?;
     let path = into.join(GRAPH);
     std::fs::write(&path, graph).map_err(PackError::file(&path))

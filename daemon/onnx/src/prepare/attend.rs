@@ -27,26 +27,34 @@ pub(super) fn find(draft: &Draft, worlds: &[World<'_>], node: &Node) -> Option<F
     let (heads, kv_heads) = (count("num_heads")?, count("kv_num_heads")?);
     let (queries, keys, values) = (node.input(0)?, node.input(3)?, node.input(4)?);
     let width = width(worlds.first()?, keys)?;
+    let (asking, new_width) = (heads.checked_mul(width)?, kv_heads.checked_mul(width)?);
     let alike = |world: &World<'_>| {
         let shape = |value: &str, last: usize| matches!(world.shape(value), Some([1, _, found]) if *found == last);
         let cached =
             |value: &str| matches!(world.shape(value), Some([1, of, _, each]) if (*of, *each) == (kv_heads, width));
-        let new =
-            [node.input(1), node.input(2)].into_iter().all(|new| new.is_some_and(|new| shape(new, kv_heads * width)));
-        shape(queries, heads * width) && cached(keys) && cached(values) && new
+        let new = [node.input(1), node.input(2)].into_iter().all(|new| new.is_some_and(|new| shape(new, new_width)));
+        shape(queries, asking) && cached(keys) && cached(values) && new
     };
     if !heads.is_multiple_of(kv_heads) || !worlds.iter().all(alike) {
         return None;
     }
-    let grows = node.output(1).is_some() && node.output(2).is_some();
-    if !grows && (node.output(1).is_some() || node.output(2).is_some()) {
-        return None;
-    }
+    let out = node.output(0)?;
+    let grows = match (node.output(1), node.output(2)) {
+        (None, None) => false,
+        (Some(keys_out), Some(values_out)) => {
+            let grown = |cache: &str, out: &str| draft.input(cache).is_some() && draft.is_output(out);
+            if !grown(keys, keys_out) || !grown(values, values_out) {
+                return None;
+            }
+            true
+        }
+        (Some(_), None) | (None, Some(_)) => return None,
+    };
     let new = |place: usize| if grows { node.input(place).unwrap_or("") } else { "" };
     let inputs = [queries, new(1), new(2), keys, values, node.input(6)?];
     let outputs: Vec<&str> = node.outputs.iter().map(String::as_str).filter(|output| !output.is_empty()).collect();
     let name = Own::CachedAttention.name(numbers(draft, keys)?);
-    let mut own = operator(DOMAIN, name, &draft.fresh_node(outputs.first()?), &inputs, &outputs);
+    let mut own = operator(DOMAIN, name, &draft.fresh_node(out), &inputs, &outputs);
     let number = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     own.set_integer("num_heads", number(heads));
     own.set_integer("kv_num_heads", number(kv_heads));
@@ -65,13 +73,15 @@ fn scale(node: &Node, width: usize) -> f32 {
 
 fn says_nothing_else(node: &Node) -> bool {
     let known = ["num_heads", "kv_num_heads", "scale", "local_window_size"];
+    // ONNX Runtime's versions are not of one mind about a window of nothing.
+    let window = node.integer("local_window_size").is_none_or(|window| window == -1 || window > 0);
     let silent = node.attributes.iter().all(|attribute| {
         let name = attribute.name.as_str();
         known.contains(&name)
             || OFF.contains(&name) && node.integer(name) == Some(0)
             || name == "softcap" && node.float(name) == Some(0.0)
     });
-    silent && FURTHER.into_iter().all(|place| node.input(place).is_none()) && node.output(3).is_none()
+    window && silent && FURTHER.into_iter().all(|place| node.input(place).is_none()) && node.output(3).is_none()
 }
 
 fn width(world: &World<'_>, cache: &str) -> Option<usize> {

@@ -465,7 +465,7 @@ impl Node {
     }
 
     /// With a setting that is a number.
-    pub(super) fn set_float(&mut self, name: &str, float: f32) {
+    pub(crate) fn set_float(&mut self, name: &str, float: f32) {
         self.attributes.retain(|attribute| attribute.name != name);
         let name = name.to_owned();
         self.attributes.push(Attribute { name, float, kind: FLOAT, ..Attribute::default() });

@@ -50,9 +50,13 @@ struct Turn<'a> {
 /// Reads a `RotaryEmbedding` that turns the first half of each head with the second, each token by its own place.
 fn turn<'a>(draft: &'a Draft, worlds: &[World<'_>], node: &'a Node, own: &Norm<'_>) -> Option<Turn<'a>> {
     const OFF: [&str; 3] = ["interleaved", "is_packed_batching", "rotary_embedding_dim"];
+    let width = worlds.first()?.shape(node.input(0)?)?.last()?;
+    // How many of them a row has, if it is told.
+    let heads = [0, i64::try_from(width.checked_div(own.width)?).ok()?];
     let silent = node.attributes.iter().all(|attribute| {
         let name = attribute.name.as_str();
-        name == "num_heads" || OFF.contains(&name) && node.integer(name) == Some(0)
+        name == "num_heads" && heads.contains(&attribute.integer)
+            || OFF.contains(&name) && node.integer(name) == Some(0)
     });
     if !node.is_contrib("RotaryEmbedding") || !silent {
         return None;

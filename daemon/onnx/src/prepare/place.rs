@@ -17,18 +17,19 @@ const LOOKS: [(Tokens, usize); 2] = [(Tokens { past: 13, new: 7 }, 5), (Tokens {
 /// The field of a file in which functions of its own stand, whose operators nobody here looks at.
 const FUNCTIONS: u32 = 25;
 
-/// The graph in the file `path` with those products in the operator's hands; their weights are left out of it.
+/// The graph in the file `path` with those products in the operator's hands; their weights are left out of it. `prepared` is
+/// whether hob wrote it: nobody else is believed about how its caches grow.
 ///
 /// # Errors
 /// [`DraftError`] for a graph that nothing is changed in.
-pub(crate) fn place(path: &Path, graph: &[u8], products: &[Product]) -> Result<Vec<u8>, DraftError> {
+pub(crate) fn place(path: &Path, graph: &[u8], prepared: bool, products: &[Product]) -> Result<Vec<u8>, DraftError> {
     if fields(graph).map_err(DraftError::Foreign)?.iter().any(|field| field.tag == FUNCTIONS) {
         return Err(DraftError::Foreign("it has functions of its own".to_owned()));
     }
     let mut draft = Draft::read(path, graph)?;
-    let (gone, nodes) = fused(&draft, in_place::grows_in_place(graph));
+    let (gone, nodes) = fused(&draft, prepared && in_place::grows_in_place(graph));
     draft.put_in_place_of(&gone, nodes);
-    draft.settle()?;
+    draft.remove_unread()?;
     let outputs =
         products.iter().flat_map(|product| product.outputs.iter().map(move |output| (output.as_str(), product)));
     let by_output: HashMap<&str, &Product> = outputs.collect();
@@ -51,7 +52,7 @@ fn fused(draft: &Draft, in_place: bool) -> (HashSet<String>, Vec<Node>) {
         let found = gate::find(draft, &worlds, node)
             .or_else(|| residual::find(draft, &worlds, node))
             .or_else(|| heads::find(draft, &worlds, node))
-            .or_else(|| attend::find(draft, &worlds, node).filter(|_| in_place));
+            .or_else(|| in_place.then(|| attend::find(draft, &worlds, node)).flatten());
         // Two gates may meet in one product, and a norm goes into one sum only.
         if let Some(found) = found.filter(|found| found.gone.is_disjoint(&gone)) {
             gone.extend(found.gone);

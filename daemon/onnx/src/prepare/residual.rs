@@ -66,13 +66,16 @@ pub(super) struct Norm<'a> {
 pub(super) fn norm<'a>(draft: &Draft, node: &'a Node) -> Option<Norm<'a>> {
     let known = node.is("SimplifiedLayerNormalization") || node.is_contrib("SimplifiedLayerNormalization");
     let last = node.integer("axis").unwrap_or(-1) == -1 && node.output(1).is_none();
+    if !known || !last {
+        return None;
+    }
     let (input, weights, output) = (node.input(0)?, node.input(1)?, node.output(0)?);
     let dims = draft.weights(weights)?.dims;
     let [width] = *dims.as_slice() else { return None };
     // As ONNX Runtime has it where nothing is said.
     let epsilon = node.float("epsilon").unwrap_or(1e-5);
     let numbers = kind_of(draft, weights)?;
-    let fits = known && last && may_be_mapped(draft, weights, numbers);
+    let fits = may_be_mapped(draft, weights, numbers);
     fits.then_some(Norm { input, weights, output, epsilon, numbers, width })
 }
 

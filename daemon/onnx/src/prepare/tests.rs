@@ -18,6 +18,10 @@ fn published() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/published/onnx/decoder_model_merged_q4.onnx")
 }
 
+fn published_half() -> PathBuf {
+    published().with_file_name("decoder_model_merged_q4f16.onnx")
+}
+
 fn content() -> Vec<u8> {
     std::fs::read(published()).unwrap()
 }
@@ -118,16 +122,20 @@ const APPENDS: [(usize, usize, i64); 4] = [(0, 9, 2), (9, 15, 1), (24, 1, 1), (2
 
 impl Driven {
     fn open(runtime: &Runtime, graph: &[u8], in_place: bool) -> Option<Self> {
-        Self::drive(Session::open_prepared(runtime, &published(), graph, &Self::settings()).ok()?, in_place)
+        Self::open_at(runtime, &published(), graph, in_place)
+    }
+
+    fn open_at(runtime: &Runtime, path: &Path, graph: &[u8], in_place: bool) -> Option<Self> {
+        Self::drive(Session::open_prepared(runtime, path, graph, &Self::settings()).ok()?, in_place)
     }
 
     /// With hob's own operators between the products, which stay ONNX Runtime's: in full precision.
-    fn open_placed(runtime: &Runtime, rewritten: &[u8]) -> Option<Self> {
-        let placed = place(&published(), rewritten, &[]).ok()?;
+    fn open_placed(runtime: &Runtime, path: &Path, rewritten: &[u8]) -> Option<Self> {
+        let placed = place(path, rewritten, true, &[]).ok()?;
         let nothing = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(nothing.path(), [0]).unwrap();
         let operators = operators(&Panels::open(nothing.path(), 1).unwrap(), 2).unwrap();
-        let session = Session::open_placed(runtime, &published(), &placed, &Self::settings(), operators).ok()?;
+        let session = Session::open_placed(runtime, path, &placed, &Self::settings(), operators).ok()?;
         Self::drive(session, grows_in_place(rewritten))
     }
 
@@ -139,7 +147,7 @@ impl Driven {
         let caches = |length| -> Vec<Tensor> {
             let inputs = session.signature().inputs.iter().filter(|input| input.name.starts_with("past"));
             let cache =
-                inputs.map(|input| Tensor::zeros(Element::F32, &[1, input.fixed(1)?, length, input.fixed(3)?]).ok());
+                inputs.map(|input| Tensor::zeros(input.element?, &[1, input.fixed(1)?, length, input.fixed(3)?]).ok());
             cache.collect::<Option<_>>().unwrap()
         };
         if !in_place {
@@ -180,7 +188,11 @@ impl Driven {
                     };
                     let shape: Vec<usize> = input.dims.iter().enumerate().map(free).collect();
                     let each: usize = shape.iter().skip(2).product();
-                    Tensor::f32(&shape, (past * each..(past + new) * each).map(number).collect())?
+                    let numbers: Vec<f32> = (past * each..(past + new) * each).map(number).collect();
+                    match input.element {
+                        Some(Element::F16) => Tensor::f16(&shape, &numbers)?,
+                        _ => Tensor::f32(&shape, numbers)?,
+                    }
                 }
             };
             feeds.push((input.name.clone(), tensor));
@@ -221,13 +233,17 @@ impl Driven {
 
 /// Where two courses differ by more than sums in another order explain; none where they do not.
 fn difference(one: &Course, other: &Course) -> Option<String> {
+    difference_beyond(1e-3, one, other)
+}
+
+fn difference_beyond(near: f32, one: &Course, other: &Course) -> Option<String> {
     if one.len() != other.len() {
         return Some(format!("{} and {} parts", one.len(), other.len()));
     }
     one.iter().zip(other).enumerate().find_map(|(part, (one, other))| {
         let differs = |(one, other): (&f32, &f32)| {
             let largest = one.abs().max(other.abs()).max(1.0);
-            one.is_nan() != other.is_nan() || one.is_finite() && (one - other).abs() > 1e-3 * largest
+            one.is_nan() != other.is_nan() || one.is_finite() && (one - other).abs() > near * largest
         };
         let count = one.iter().zip(other).filter(|pair| differs(*pair)).count();
         (one.len() != other.len() || count > 0)
@@ -303,16 +319,19 @@ fn the_fixture_rewritten_runs_as_it_did() {
 
 #[test]
 fn hobs_own_operators_do_what_those_that_went_did() {
-    let rewritten = rewrite(&published(), &content(), &exact()).unwrap().graph;
-    let one = Driven::open(&runtime(), &content(), false).unwrap().course().unwrap();
-    let bound = Driven::open_placed(&runtime(), &rewritten).unwrap();
-    assert!(bound.bound.is_some());
-    assert_eq!(difference(&one, &bound.course().unwrap()), None);
-    // Where past and present are two memories, one is copied into the other.
-    let mut apart = Driven::open_placed(&runtime(), &rewritten).unwrap();
-    let (_, room) = apart.bound.take().unwrap();
-    apart.grown = room;
-    assert_eq!(difference(&one, &apart.course().unwrap()), None);
+    for (path, near) in [(published(), 1e-3), (published_half(), 0.02)] {
+        let content = std::fs::read(&path).unwrap();
+        let rewritten = rewrite(&path, &content, &exact()).unwrap().graph;
+        let one = Driven::open_at(&runtime(), &path, &content, false).unwrap().course().unwrap();
+        let bound = Driven::open_placed(&runtime(), &path, &rewritten).unwrap();
+        assert!(bound.bound.is_some());
+        assert_eq!(difference_beyond(near, &one, &bound.course().unwrap()), None);
+        // Where past and present are two memories, one is copied into the other.
+        let mut apart = Driven::open_placed(&runtime(), &path, &rewritten).unwrap();
+        let (_, room) = apart.bound.take().unwrap();
+        apart.grown = room;
+        assert_eq!(difference_beyond(near, &one, &apart.course().unwrap()), None);
+    }
 }
 
 proptest! {
@@ -335,7 +354,7 @@ proptest! {
         let told: Vec<String> = rewritten.outcomes.iter().map(ToString::to_string).collect();
         let Some(other) = other else { return Err(TestCaseError::fail(format!("it does not run any more: {told:?}"))) };
         prop_assert_eq!(difference(&one, &other), None, "{:?}", told);
-        if let Some(placed) = Driven::open_placed(&runtime, &rewritten.graph) {
+        if let Some(placed) = Driven::open_placed(&runtime, &published(), &rewritten.graph) {
             let placed = placed.course().ok_or_else(|| TestCaseError::fail("with hob's operators it does not run"))?;
             prop_assert_eq!(difference(&one, &placed), None, "with hob's operators: {:?}", told);
         }

@@ -25,7 +25,7 @@ fn placed(model: &Model) -> BTreeMap<String, usize> {
 
 fn placed_into(bytes: &[u8]) -> BTreeMap<String, usize> {
     let graph = Graph::parse(&published(), bytes).unwrap();
-    let placed = place(&published(), bytes, &find(&graph)).unwrap();
+    let placed = place(&published(), bytes, true, &find(&graph)).unwrap();
     let mut counts = BTreeMap::new();
     for node in Graph::parse(&published(), &placed).unwrap().nodes() {
         *counts.entry(node.operator.clone()).or_insert(0) += 1;
@@ -147,7 +147,8 @@ fn constants_that_stand_among_the_inputs_go_with_the_products() {
     graph.inputs.extend(names.into_iter().map(|name| crate::graph::proto::Value { name, kind: kind.clone() }));
     let bytes = model.encode_to_vec();
     let products = find(&Graph::parse(&published(), &bytes).unwrap());
-    let placed = Model::decode(place(&published(), &bytes, &products).unwrap().as_slice()).unwrap().graph.unwrap();
+    let placed =
+        Model::decode(place(&published(), &bytes, true, &products).unwrap().as_slice()).unwrap().graph.unwrap();
     let constants: BTreeSet<&str> = placed.initializers.iter().map(|constant| constant.name.as_str()).collect();
     let asked: Vec<&str> = placed.inputs.iter().map(|input| input.name.as_str()).collect();
     assert_eq!(asked.iter().filter(|name| !constants.contains(*name)).count(), ports, "{asked:?}");
@@ -169,7 +170,7 @@ fn gates_that_meet_lose_nothing() {
     other.clone_from(&second.outputs[0]);
     graph.nodes.push(second);
     let bytes = model.encode_to_vec();
-    let placed = place(&published(), &bytes, &find(&Graph::parse(&published(), &bytes).unwrap())).unwrap();
+    let placed = place(&published(), &bytes, true, &find(&Graph::parse(&published(), &bytes).unwrap())).unwrap();
     let placed = Graph::parse(&published(), &placed).unwrap();
     let constants: BTreeSet<&str> = placed.initializers().iter().map(|constant| constant.name.as_str()).collect();
     for input in placed.nodes().flat_map(|node| &node.inputs).filter(|input| !input.is_empty()) {
@@ -183,7 +184,7 @@ fn what_calls_itself_hobs_is_not_touched() {
     let mut model = prepared();
     let graph = model.graph.as_mut().unwrap();
     graph.nodes[0].domain = "hob".to_owned();
-    let refused = place(&published(), &model.encode_to_vec(), &[]).unwrap_err().to_string();
+    let refused = place(&published(), &model.encode_to_vec(), true, &[]).unwrap_err().to_string();
     assert_eq!(refused, "it is left as published: it has operators that call themselves hob's");
 }
 
@@ -204,7 +205,7 @@ fn heads_that_are_turned_otherwise_are_normed_alone() {
     let whole = of(&placed(&prepared()), "HeadNorm");
     let number =
         |name: &str, integer: i64| Attribute { name: name.to_owned(), integer, kind: 2, ..Attribute::default() };
-    for other in [number("interleaved", 1), number("rotary_embedding_dim", 4), number("of another day", 1)] {
+    for other in [number("interleaved", 1), number("num_heads", 3), number("of another day", 1)] {
         let counts = with("RotaryEmbedding", |node| set(node, other.clone()));
         assert!(of(&counts, "RotaryEmbedding") > 0, "{other:?}");
         assert_eq!(of(&counts, "HeadNorm"), whole, "{other:?}");
@@ -225,6 +226,9 @@ fn attention_of_another_kind_is_left_alone() {
         number("kv_num_heads", 0),
         number("kv_num_heads", -1),
         number("of another day", 1),
+        number("local_window_size", 0),
+        number("local_window_size", -2),
+        number("num_heads", i64::MAX),
         Attribute { name: "softcap".to_owned(), float: 30.0, kind: 1, ..Attribute::default() },
     ];
     for other in others {
@@ -238,4 +242,10 @@ fn attention_of_another_kind_is_left_alone() {
     assert_eq!(of(&masked, "CachedAttention"), 0);
     let unmarked = placed_into(&prepared().encode_to_vec());
     assert_eq!(of(&unmarked, "CachedAttention"), 0, "its caches are not grown in place");
+    // A published file that says so of itself is not believed.
+    let mut bytes = prepared().encode_to_vec();
+    wire::put(&mut bytes, tag::MODEL_METADATA, b"\x0a\x06hob.kv\x12\x08in_place");
+    let placed = place(&published(), &bytes, false, &[]).unwrap();
+    let graph = Graph::parse(&published(), &placed).unwrap();
+    assert!(graph.nodes().all(|node| !node.operator.contains("CachedAttention")));
 }
