@@ -42,26 +42,26 @@ pub(super) fn requantize(
 ) -> anyhow::Result<Exit> {
     let interrupt = Interrupt::default();
     let (done, ended) = tokio::sync::oneshot::channel::<()>();
+    // Before the first file is begun: a signal that nobody waits for ends the process where it stands. Without signals it
+    // goes on to its end.
+    let signals = runtime.block_on(async {
+        Ok::<_, std::io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?))
+    });
     let made = std::thread::scope(|scope| {
         let work = scope.spawn(|| {
             let made = make(invocation, order, &interrupt);
             drop(done);
             made
         });
-        runtime.block_on(async {
-            let end = async {
-                let mut terminate = signal(SignalKind::terminate())?;
+        if let Ok((mut terminate, mut interrupted)) = signals {
+            runtime.block_on(async {
                 tokio::select! {
-                    interrupted = tokio::signal::ctrl_c() => interrupted,
-                    _ = terminate.recv() => Ok(()),
+                    _ = ended => {}
+                    _ = terminate.recv() => interrupt.cancel(),
+                    _ = interrupted.recv() => interrupt.cancel(),
                 }
-            };
-            tokio::select! {
-                _ = ended => {}
-                // Without signals it goes on to its end.
-                ended = end => if ended.is_ok() { interrupt.cancel() },
-            }
-        });
+            });
+        }
         work.join().unwrap_or_else(|_| bail!("it panicked; nothing was written"))
     });
     match made {
