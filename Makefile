@@ -68,13 +68,14 @@ test-systemd: ## boot a small Debian with hob installed: ready, watched, restart
 	cargo build --quiet --locked -p hob
 	scripts/test-systemd.sh
 
-bench: ## measure: grammars and masks, pictures and sounds, the memo, then a whole command from the broker and back
+bench: ## measure: grammars and masks, pictures and sounds, the memo, rules, then a whole command from the broker and back
 	@$(SETUP) rust packages wasm onnxruntime
 	scripts/build-plugins.sh
 	cargo bench --quiet --locked --profile dev -p hob-model --bench grammar -- --warm-up-time 1 --measurement-time 2
 	cargo bench --quiet --locked --profile dev --config profile.dev.package.hob-model.opt-level=3 -p hob-model --bench media -- --warm-up-time 1 --measurement-time 2
 	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" cargo bench --quiet --locked --profile dev -p hob-model --bench known -- --warm-up-time 1 --measurement-time 2
 	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" cargo bench --quiet --locked --profile dev -p hob-model --bench draft -- --warm-up-time 1 --measurement-time 2
+	cargo bench --quiet --locked --profile dev --config profile.dev.package.hob-agent.opt-level=3 -p hob-agent --bench rules -- --warm-up-time 1 --measurement-time 2
 	cargo build --quiet --locked -p hob -p e2e --bins
 	target/debug/bench
 

@@ -21,7 +21,7 @@ use hob_events::{
     Source, ToolCall, TurnId, UnixMs,
 };
 use hob_model::{Report, WorkerHandle};
-use hob_mqtt::{Ack, MqttClient, MqttEvent, Topics};
+use hob_mqtt::{Ack, Class, MqttClient, MqttEvent, Outgoing, Topics};
 use hob_plugin_host::{CallEnded, PluginHost};
 use hob_state::{CommitError, StateWriter, Store, TryCommitError};
 use std::collections::{HashMap, VecDeque};
@@ -363,6 +363,10 @@ impl Driver {
                 self.running.insert(handle.id(), call);
                 Ok(())
             }
+            Effect::Publish { topic, payload, retain } => {
+                self.publish_for_rule(topic, payload, retain);
+                Ok(())
+            }
             Effect::Tell { update, source } => {
                 self.tell_status(&update, &source);
                 Ok(())
@@ -371,6 +375,15 @@ impl Driver {
                 let span = self.spans.remove(&result.id).unwrap_or_else(Span::none);
                 span.in_scope(|| self.tell_final(&result, &source))
             }
+        }
+    }
+
+    /// For a rule: what nobody can be told now is not told later, when it may not be true any more.
+    fn publish_for_rule(&self, topic: String, payload: String, retain: bool) {
+        let Some(mqtt) = &self.stages.mqtt else { return };
+        let message = Outgoing { topic, payload: payload.into(), retain, correlation: None, content_type: None };
+        if let Err(error) = mqtt.tell(message, Class::Status) {
+            tracing::warn!(%error, "what a rule wanted published is dropped");
         }
     }
 

@@ -388,6 +388,7 @@ impl Driver {
                 self.to_shelf(ShelfJob::Finish { uid: peer.uid, upload, replies });
                 return Ok(());
             }
+            Request::Rules { last } => self.looked(last),
             Request::Tools => self.tools(),
             Request::Devices => self.devices(),
             Request::Model => self.model(),

@@ -14,6 +14,8 @@ pub mod house;
 pub mod intake;
 pub mod models;
 mod operator;
+pub mod recording;
+pub mod rules;
 pub mod service;
 pub mod settings;
 mod shelf;

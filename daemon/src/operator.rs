@@ -2,6 +2,7 @@
 
 use crate::clock::now;
 use crate::driver::Driver;
+use hob_agent::{LookedAt, Ruling};
 use hob_doors::Reply;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -13,6 +14,19 @@ impl Driver {
 
     pub(crate) fn devices(&self) -> Reply {
         Reply::Data { value: devices_with_states(self) }
+    }
+
+    /// What the rules looked at last, the newest at the end.
+    pub(crate) fn looked(&self, last: usize) -> Reply {
+        let shown = |looked: &LookedAt| {
+            let ruling = |ruling: &Ruling| json!({ "rule": &*ruling.rule, "topic": ruling.topic.as_deref(), "decision": ruling.decision.to_string() });
+            let rulings: Vec<Value> = looked.rulings.iter().map(ruling).collect();
+            let (topic, payload) = looked.said.clone().unzip();
+            json!({ "event": looked.number, "at": looked.at, "topic": topic, "payload": payload, "rulings": rulings })
+        };
+        let mut newest: Vec<Value> = self.agent.looked().rev().take(last).map(shown).collect();
+        newest.reverse();
+        Reply::Data { value: newest.into() }
     }
 
     pub(crate) fn status(&self) -> Reply {

@@ -8,7 +8,7 @@ mod model;
 pub use model::{Draft, Model, Sampling};
 
 use config::{Config, Environment, File, FileFormat};
-use hob_agent::{AgentSettings, Rules};
+use hob_agent::{AgentSettings, Place, Rule, RuleLimits};
 use hob_events::{CommandLimits, NodeName};
 use hob_onnx::Provider;
 use serde::Deserialize;
@@ -66,8 +66,12 @@ pub struct Settings {
     pub commands: CommandLimits,
     /// What is logged, and where to.
     pub log: Log,
-    /// The owner's answers to messages, in order.
-    pub rule: Rules,
+    /// Where the board stands, for rules that go by the clock or the sun.
+    pub place: Place,
+    /// The owner's answers to messages, to silence and to the time of day, in order.
+    pub rule: Vec<Rule>,
+    /// Bounds on all of them together.
+    pub rules: RuleLimits,
 }
 
 /// The board as others see it.

@@ -3,6 +3,7 @@
 use crate::devices::Devices;
 use crate::settings::{Draft, Settings};
 use crate::start::{StartError, own_uid};
+use hob_agent::Rule;
 use hob_doors::DoorSettings;
 use hob_model::media::image::ImageBudget;
 use hob_model::{
@@ -49,7 +50,7 @@ pub(crate) fn shelf_bounds(settings: &Settings) -> ShelfBounds {
 pub(crate) fn mqtt_settings(settings: &Settings, devices: &Devices) -> MqttSettings {
     let mqtt = &settings.mqtt;
     let mut listen_to = devices.state_topics();
-    listen_to.extend(settings.rule.0.iter().map(|rule| rule.topic.to_string()));
+    listen_to.extend(settings.rule.iter().flat_map(Rule::listens_on));
     listen_to.sort();
     listen_to.dedup();
     MqttSettings {

@@ -8,6 +8,7 @@ use crate::devices::{Devices, OpenDevicesError, States};
 use crate::driver::{Driver, DriverError, Ears, Stages, TOLD, Told};
 use crate::house::{House, Serving};
 use crate::models::Models;
+use crate::rules::{OpenRulesError, open_rules};
 use crate::service;
 use crate::settings::Settings;
 use crate::shelf::ShelfHandle;
@@ -15,9 +16,9 @@ use crate::stage_settings::{
     door_settings, host_settings, mqtt_settings, shelf_bounds, shelf_folder, state_limits, worker_settings,
 };
 use crate::supervisor::{Stopped, Supervisor};
-use hob_agent::{Agent, Decisions, KeptConversation};
+use hob_agent::{Agent, Decisions, KeptConversation, Rule, RuleAction, RuleMemory};
 use hob_doors::{BindDoorError, Door, DoorRequest};
-use hob_events::Offer;
+use hob_events::{Offer, Record, ToolName, ToolSpec};
 use hob_model::media::image::UnknownBudget;
 use hob_model::{Description, ModelWorker, OpenModelError, Report, StartWorkerError, UnknownVariant};
 use hob_mqtt::{MqttClient, MqttEvent, StartMqttError, Topics};
@@ -72,6 +73,9 @@ pub enum StartError {
     /// The plugins.
     #[error(transparent)]
     Plugins(#[from] OpenHostError),
+    /// The rules.
+    #[error(transparent)]
+    Rules(#[from] OpenRulesError),
     /// The library.
     #[error(transparent)]
     Library(#[from] OpenLibraryError),
@@ -118,6 +122,7 @@ impl StartError {
             | Self::Door(_)
             | Self::ModelBroke => true,
             Self::Devices(_)
+            | Self::Rules(_)
             | Self::Mqtt(_)
             | Self::Plugins(_)
             | Self::Library(_)
@@ -207,13 +212,16 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let model = worker.handle();
 
     let next_turn = store.next_turn()?.0;
-    let mut agent =
-        Agent::new(settings.agent.clone(), settings.rule.clone(), offer, Some(about.name.clone()), next_turn)
-            .thinking(settings.model.thinking)
-            .hold();
+    let remembered = store.remembered()?;
+    let gone = forgotten(&settings, &remembered);
+    let rules = open_rules(&settings, &devices, RuleMemory::of(remembered), now())?;
+    let mut agent = Agent::new(settings.agent.clone(), rules, offer, Some(about.name.clone()), next_turn)
+        .thinking(settings.model.thinking)
+        .hold();
     model.warm(agent.stable_prompt());
     let whole = !recovered.iter().any(|damage| matches!(damage, Recovered::LostCommits { .. }));
-    let first = restore(&mut agent, &store, whole)?;
+    let mut first = restore(&mut agent, &store, whole)?;
+    first.records.extend(gone);
 
     let stages = Stages { plugins, writer, store, model, mqtt, topics, devices, states, serving, shelf };
     Ok(Built {
@@ -243,13 +251,18 @@ impl Built {
             format!("model     {} {}, {} KV pairs", self.model.name, self.model.variant, self.model.kv_pairs),
             format!("tools     {}", self.stages.plugins.tools().len()),
             format!("devices   {}", self.stages.devices.inventory().devices.len()),
-            format!("rules     {}", self.settings.rule.0.len()),
+            format!("rules     {}", self.settings.rule.len()),
             format!("state     {}", self.settings.state.folder.display()),
         ];
         lines.push(match &self.stages.mqtt {
             Some(_) => format!("broker    {}:{}", self.settings.mqtt.host, self.settings.mqtt.port),
             None => "broker    none".to_owned(),
         });
+        let tools = self.stages.plugins.tools();
+        let unknown = unknown_tools(&self.settings, &tools);
+        lines.extend(
+            unknown.map(|(rule, tool)| format!("warning   rule '{rule}' calls {tool}, which no plugin offers")),
+        );
         lines.extend(self.recovered.iter().map(|damage| format!("warning   {damage}")));
         lines
     }
@@ -451,4 +464,20 @@ fn restore(agent: &mut Agent, store: &Store, whole: bool) -> Result<Decisions, R
     let kept = |StoredConversation { id, messages, lowest, at }| KeptConversation { id, messages, lowest, at };
     let conversations = conversations.into_iter().map(kept).collect();
     Ok(agent.restore(now(), whole, conversations, store.unfinished()?))
+}
+
+/// Forgets what rules remember that are gone. What all remember together has no name.
+fn forgotten(settings: &Settings, remembered: &[(String, serde_json::Value)]) -> Vec<Record> {
+    let gone = |name: &str| !name.is_empty() && settings.rule.iter().all(|rule| rule.name != name);
+    let pieces = remembered.iter().map(|(name, _)| name).filter(|name| gone(name));
+    pieces.map(|piece| Record::Remembered { piece: piece.clone(), memory: None }).collect()
+}
+
+/// Rules that call a tool which no plugin offers, each with that tool.
+fn unknown_tools<'a>(settings: &'a Settings, tools: &'a [ToolSpec]) -> impl Iterator<Item = (&'a str, &'a ToolName)> {
+    let called = |rule: &'a Rule| match &rule.action {
+        RuleAction::Call { tool, .. } => Some((rule.name.as_str(), tool)),
+        RuleAction::Ignore | RuleAction::Publish { .. } | RuleAction::Ask(_) => None,
+    };
+    settings.rule.iter().filter_map(called).filter(|(_, called)| tools.iter().all(|tool| tool.name != **called))
 }

@@ -7,7 +7,7 @@ use crate::calls::receipt_of;
 use crate::ending::Ending;
 use crate::prompt::{system_text, user_text};
 use crate::reply;
-use crate::rules::{RuleAction, Rules};
+use crate::rules::{Act, Decision, Engine, Held, Ruling};
 use crate::settings::AgentSettings;
 use crate::step::{Decisions, Effect, Input, Step};
 use crate::turn::{Stage, Turn, Written, lowest_of, to_ms};
@@ -23,9 +23,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub struct Agent {
     pub(crate) settings: AgentSettings,
-    rules: Rules,
-    /// When each rule last did something.
-    fired: BTreeMap<String, UnixMs>,
+    rules: Engine,
+    looked: Looked,
     pub(crate) offer: Arc<Offer>,
     system: Arc<str>,
     /// Named in results.
@@ -63,12 +62,53 @@ pub struct KeptConversation {
     pub at: UnixMs,
 }
 
+/// What rules looked at, and what they decided.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LookedAt {
+    /// Counted from the start of hob.
+    pub number: u64,
+    /// When.
+    pub at: UnixMs,
+    /// The message; none where a time had come.
+    pub said: Option<(String, String)>,
+    /// What each rule decided, in their order.
+    pub rulings: Vec<Ruling>,
+}
+
+/// The last that rules looked at, for people who ask why.
+#[derive(Debug, Default)]
+struct Looked(VecDeque<LookedAt>);
+
+impl Looked {
+    /// How many are kept.
+    const MOST: usize = 256;
+
+    /// Bytes of a payload that are kept.
+    const PAYLOAD_BYTES: usize = 512;
+
+    fn add(&mut self, at: UnixMs, said: Option<(&str, &str)>, rulings: Vec<Ruling>) {
+        if rulings.is_empty() {
+            return;
+        }
+        let number = self.0.back().map_or(1, |last| last.number + 1);
+        let cut = |payload: &str| {
+            let end = payload.floor_char_boundary(Self::PAYLOAD_BYTES);
+            payload.get(..end).unwrap_or_default().to_owned()
+        };
+        let said = said.map(|(topic, payload)| (topic.to_owned(), cut(payload)));
+        if self.0.len() == Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(LookedAt { number, at, said, rulings });
+    }
+}
+
 impl Agent {
     /// An idle agent whose first turn gets the number `next_turn`.
     #[must_use]
     pub fn new(
         settings: AgentSettings,
-        rules: Rules,
+        rules: Engine,
         offer: Arc<Offer>,
         model: Option<String>,
         next_turn: u64,
@@ -77,7 +117,7 @@ impl Agent {
         Self {
             settings,
             rules,
-            fired: BTreeMap::new(),
+            looked: Looked::default(),
             offer,
             system,
             model,
@@ -169,7 +209,7 @@ impl Agent {
             Stage::Generating | Stage::Calling(_) => turn.deadline,
         });
         let waiting = self.backlog.iter().filter_map(|command| command.expires);
-        turns.chain(waiting).min()
+        turns.chain(waiting).chain(self.rules.next_wake()).min()
     }
 
     /// Takes one step.
@@ -194,8 +234,14 @@ impl Agent {
             Input::Wake => {}
         }
         self.let_time_pass(at, &mut out);
+        self.rules_by_time(at, &mut out);
         self.begin_waiting(at, &mut out);
         out
+    }
+
+    /// What the rules looked at last, the newest at the end.
+    pub fn looked(&self) -> impl DoubleEndedIterator<Item = &LookedAt> {
+        self.looked.0.iter()
     }
 
     fn offer_changed(&mut self, offer: Arc<Offer>) {
@@ -206,33 +252,60 @@ impl Agent {
     // ---- from message to command ------------------------------------------------------------------------------
 
     fn message(&mut self, at: UnixMs, topic: &str, payload: &str, retained: bool, out: &mut Decisions) {
-        let Some(rule) = self.rules.first(topic, payload, retained) else { return };
-        let just_fired = self.fired.get(&rule.name).is_some_and(|last| at.since(*last) < rule.not_within_ms);
+        let rulings = self.rules.message(at, topic, payload, retained);
+        self.carry_out(at, Some((topic, payload)), rulings, out);
+    }
+
+    /// What rules wait for may have come, whatever else is told.
+    fn rules_by_time(&mut self, at: UnixMs, out: &mut Decisions) {
+        let rulings = self.rules.wake(at);
+        self.carry_out(at, None, rulings, out);
+        for (piece, memory) in self.rules.changes(at) {
+            out.record(Record::Remembered { piece, memory: Some(memory) });
+        }
+    }
+
+    fn carry_out(&mut self, at: UnixMs, said: Option<(&str, &str)>, rulings: Vec<Ruling>, out: &mut Decisions) {
+        for Ruling { rule, topic, decision } in &rulings {
+            let done = match decision {
+                Decision::Acts(act) => self.carry_out_one(at, rule, act, out),
+                Decision::Held(held @ Held::Itself { first: true, .. }) => Some(held.to_string()),
+                // Not worth a line on disk for each message of a sensor that does not stop talking.
+                Decision::Held(_) | Decision::Ignores | Decision::Waits(_) | Decision::Misses(_) => None,
+            };
+            if let Some(decision) = done {
+                let topic = topic.as_deref().unwrap_or_default().to_owned();
+                let kind = AuditKind::Ruled { rule: rule.to_string(), topic, decision };
+                out.record(Record::Audit(AuditEntry { at, kind }));
+            }
+        }
+        self.looked.add(at, said, rulings);
+    }
+
+    /// Does what a rule wants done, and says in words what that is; nothing where there is no room for it.
+    fn carry_out_one(&mut self, at: UnixMs, rule: &str, act: &Act, out: &mut Decisions) -> Option<String> {
         // A rule's words come from a device, so its turn is believed as one; a call was written by the owner.
-        let (ask, trust) = match &rule.action {
-            RuleAction::Ignore => return,
-            RuleAction::Call { tool, args } => (Ask::Call { tool: tool.clone(), args: args.clone() }, Trust::Person),
-            RuleAction::Ask(template) => {
-                let words = template.replace("{topic}", topic).replace("{payload}", payload);
-                (Ask::Text(words), Trust::Device)
+        let (ask, trust) = match act {
+            Act::Call { tool, args } => (Ask::Call { tool: tool.clone(), args: args.clone() }, Trust::Person),
+            Act::Ask(words) => (Ask::Text(words.clone()), Trust::Device),
+            Act::Publish { topic, payload, retain } => {
+                let (topic, payload, retain) = (topic.clone(), payload.clone(), *retain);
+                out.effect(Effect::Publish { topic, payload, retain });
+                return Some(act.to_string());
             }
         };
-        let name = rule.name.clone();
-        // Neither is worth a line on disk for each message of a sensor that does not stop talking.
-        if just_fired || self.room() == 0 {
-            self.dropped += u64::from(!just_fired);
-            return;
+        // Half of the room is kept for people.
+        if self.room() <= self.settings.backlog / 2 {
+            self.dropped += 1;
+            return None;
         }
-        let decision = self.accept_rule(at, &name, ask, trust, out);
-        let kind = AuditKind::Ruled { rule: name, topic: topic.to_owned(), decision };
-        out.record(Record::Audit(AuditEntry { at, kind }));
+        Some(self.accept_rule(at, rule, ask, trust, out))
     }
 
     fn accept_rule(&mut self, at: UnixMs, rule: &str, ask: Ask, trust: Trust, out: &mut Decisions) -> String {
         // The moment and a number that grows make it new, before and after a restart.
         let number = self.take_turn_number();
         let id = CommandId::lossy(&format!("rule-{}-{}", at.0, number.0));
-        self.fired.insert(rule.to_owned(), at);
         let command = Command {
             id: id.clone(),
             ask,

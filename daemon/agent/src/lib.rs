@@ -19,9 +19,9 @@ pub mod step;
 mod target;
 pub mod turn;
 
-pub use agent::{Agent, KeptConversation};
+pub use agent::{Agent, KeptConversation, LookedAt};
 pub use calls::source_word;
 pub use gate::{Gate, Verdict};
-pub use rules::{Rule, RuleAction, Rules};
+pub use rules::{Engine, InvalidRules, Place, Rule, RuleAction, RuleLimits, RuleMemory, Ruling};
 pub use settings::{AgentSettings, Thresholds};
 pub use step::{Answer, Decisions, Effect, Input, Step};

@@ -91,6 +91,15 @@ pub enum Effect {
         /// The command it serves.
         command: CommandId,
     },
+    /// Publish a message for a rule.
+    Publish {
+        /// Where.
+        topic: String,
+        /// What.
+        payload: String,
+        /// Whether the broker is to keep it.
+        retain: bool,
+    },
     /// Tell how a command is going.
     Tell {
         /// How.
@@ -120,7 +129,11 @@ impl Decisions {
     pub fn calls(&self) -> impl Iterator<Item = CallId> {
         self.effects.iter().filter_map(|effect| match effect {
             Effect::Call { call, .. } => Some(call.id),
-            Effect::Generate(_) | Effect::CancelGeneration(_) | Effect::Tell { .. } | Effect::Finish { .. } => None,
+            Effect::Generate(_)
+            | Effect::CancelGeneration(_)
+            | Effect::Publish { .. }
+            | Effect::Tell { .. }
+            | Effect::Finish { .. } => None,
         })
     }
 }

@@ -97,6 +97,7 @@ impl World {
                     assert!(!self.generating.contains(&call.id.turn), "a call while a generation runs");
                     assert!(self.calling.insert(call.id.turn, call.clone()).is_none(), "a second call at once");
                 }
+                Effect::Publish { topic, .. } => assert_eq!(topic, "", "no rule publishes"),
                 Effect::Tell { update, .. } => {
                     assert!(!self.finals.contains_key(&update.id), "a status after the final result");
                 }

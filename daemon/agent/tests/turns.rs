@@ -208,7 +208,11 @@ fn while_the_model_is_changed_turns_under_way_go_on_and_new_ones_wait_for_it() {
     let second = agent.step(generated(200_001, 1, vec![words("hello")]));
     let model = second.effects.iter().find_map(|effect| match effect {
         Effect::Finish { result, .. } => result.model.clone(),
-        Effect::Generate(_) | Effect::CancelGeneration(_) | Effect::Call { .. } | Effect::Tell { .. } => None,
+        Effect::Generate(_)
+        | Effect::CancelGeneration(_)
+        | Effect::Call { .. }
+        | Effect::Publish { .. }
+        | Effect::Tell { .. } => None,
     });
     assert_eq!(model.as_deref(), Some("larger"));
 }

@@ -46,6 +46,11 @@ pub enum Request {
         /// Its number.
         upload: u64,
     },
+    /// What the rules looked at last, and what each decided.
+    Rules {
+        /// How many of the newest.
+        last: usize,
+    },
     /// The tools on offer, with their schemas.
     Tools,
     /// The inventory with last known states.

@@ -90,6 +90,13 @@ pub enum Record {
         /// When it last grew.
         at: UnixMs,
     },
+    /// What the rules remember, a piece of it: nothing, for a rule that is gone.
+    Remembered {
+        /// Whose it is.
+        piece: String,
+        /// What.
+        memory: Option<Value>,
+    },
     /// A line of the audit log.
     Audit(AuditEntry),
 }

@@ -8,6 +8,7 @@ mod look;
 mod model;
 mod plugin;
 mod provider;
+mod rules;
 mod run;
 
 use crate::exit::Exit;
@@ -39,6 +40,7 @@ Examples:
   hob ask --json \"is the door locked?\"     the whole result, for a script
   hob plugin install target/plugins/home && hob plugin grant home
   hob model fetch gemma-4-e2b              a real Gemma 4 into the store, checked file by file
+  hob rules why                            what the rules decided last, and why
   hob doctor                               what is wrong, and what to do about it
   hob audit --last 20
 
@@ -70,6 +72,11 @@ enum Command {
     Provider {
         #[command(subcommand)]
         command: provider::ProviderCommand,
+    },
+    /// Look at the rules, ask why they acted or did not, and try them on a recording.
+    Rules {
+        #[command(subcommand)]
+        command: rules::Rules,
     },
     /// Look whether everything that hob needs is well, and say what to do where it is not.
     Doctor,
@@ -171,6 +178,7 @@ fn dispatch(context: &Invocation, command: Command) -> anyhow::Result<Exit> {
         Command::Provider { command } => provider::provider(context, command),
         Command::Doctor => runtime.block_on(doctor::doctor(context)),
         Command::Audit(audit) => runtime.block_on(audit::audit(context, audit)),
+        Command::Rules { command } => runtime.block_on(rules::rules(context, command)),
         Command::Status => runtime.block_on(look::status(context)),
         Command::Completions { .. } => Ok(Exit::Ok),
     };

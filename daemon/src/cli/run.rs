@@ -16,7 +16,8 @@ pub(super) async fn run(invocation: &Invocation) -> anyhow::Result<Exit> {
     for line in built.summary() {
         tracing::info!("{line}");
     }
-    built.run(stop).await?;
+    // On the heap: it holds all that hob does.
+    Box::pin(built.run(stop)).await?;
     tracing::info!("stopped");
     Ok(Exit::Ok)
 }

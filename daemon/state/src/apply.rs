@@ -11,6 +11,7 @@ use crate::tables::{Table, TableError, View};
 use hob_events::{
     CallId, Command, CommandId, CommandResult, ConversationId, Message, Receipt, Record, Source, Trust, TurnId, UnixMs,
 };
+use serde_json::Value;
 
 /// Why the records of a commit cannot be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +58,7 @@ fn put(view: &mut View<'_>, counters: &mut Counters, record: &Record, now: UnixM
         Record::Final { result, source } => finish(view, counters, result, source, now),
         Record::Told { command } => Ok(told(view, command)?),
         Record::Conversation { id, messages, lowest, at } => Ok(converse(view, counters, id, messages, *lowest, *at)?),
+        Record::Remembered { piece, memory } => Ok(remember(view, piece, memory.as_ref())?),
         Record::Audit(entry) => Ok(audit::append(view, &mut counters.audit, entry)?),
     }
 }
@@ -176,6 +178,7 @@ fn close(
             | Record::Final { .. }
             | Record::Told { .. }
             | Record::Conversation { .. }
+            | Record::Remembered { .. }
             | Record::Audit(_) => {}
         }
         view.remove(Table::Steps, &step)?;
@@ -211,4 +214,11 @@ fn converse(
         ConversationEntry { number: counters.take_number(), at, messages: messages.to_vec(), lowest: Some(lowest) };
     put_json(view, Table::Conversations, key, &entry)?;
     view.put(Table::ConversationOrder, &entry.number.to_be_bytes(), key)
+}
+
+fn remember(view: &mut View<'_>, piece: &str, memory: Option<&Value>) -> Result<(), TableError> {
+    match memory {
+        Some(memory) => put_json(view, Table::Rules, piece.as_bytes(), memory),
+        None => view.remove(Table::Rules, piece.as_bytes()),
+    }
 }

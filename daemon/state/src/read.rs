@@ -13,6 +13,7 @@ use hob_events::{
     CallId, Command, CommandId, ConversationId, Delivery, DeviceAction, MediumId, Message, PluginName, Receipt, Record,
     Trust, TurnId, Unfinished, UnfinishedCall, UnixMs,
 };
+use serde_json::Value;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -170,6 +171,18 @@ impl Store {
         Ok(found)
     }
 
+    /// What the rules remember, piece by piece.
+    ///
+    /// # Errors
+    /// See [`next_turn`](Self::next_turn).
+    pub fn remembered(&self) -> Result<Vec<(String, Value)>, ReadStateError> {
+        let found = self.view().scan(Table::Rules, b"", None, EVERYTHING)?;
+        let piece = |(name, value): (Vec<u8>, Vec<u8>)| {
+            Ok((String::from_utf8_lossy(&name).into_owned(), decode(Table::Rules, &value)?))
+        };
+        found.into_iter().map(piece).collect()
+    }
+
     /// The media that commands on their way and conversations name.
     ///
     /// # Errors
@@ -325,6 +338,7 @@ fn add_step(calls: &mut Vec<UnfinishedCall>, step: Record) {
         | Record::Final { .. }
         | Record::Told { .. }
         | Record::Conversation { .. }
+        | Record::Remembered { .. }
         | Record::Audit(_) => {}
     }
 }

@@ -45,6 +45,8 @@ pub(crate) enum Table {
     Conversations,
     /// Number → conversation id, the one that grew last at the end.
     ConversationOrder,
+    /// Name of a rule → what it remembers.
+    Rules,
     /// Sequence number → line of the audit log.
     Audit,
     /// Plugin, zero byte, key → value.
@@ -69,6 +71,7 @@ impl Table {
             Self::Receipts => b'r',
             Self::Conversations => b'v',
             Self::ConversationOrder => b'w',
+            Self::Rules => b'l',
             Self::Audit => b'a',
             Self::Kv => b'k',
             Self::KvUsage => b'q',

@@ -7,7 +7,7 @@
     reason = "each test file uses a part of it, and a house that cannot be built is a failed test"
 )]
 
-use hob_agent::{Agent, AgentSettings, Decisions, Effect, Input, Rules, Step};
+use hob_agent::{Agent, AgentSettings, Decisions, Effect, Engine, Input, Place, Rule, RuleLimits, RuleMemory, Step};
 use hob_events::{
     Ask, Command, CommandId, Confidence, ConversationId, Device, DeviceKind, Effects, Event, EventKind, Generated,
     Inventory, ModelTimings, Offer, Outcome, PluginName, Receipt, Replies, Risk, Source, StopReason, TokenizerId,
@@ -60,7 +60,9 @@ pub fn offer() -> Offer {
 }
 
 pub fn agent(rules: Value) -> Agent {
-    let rules: Rules = serde_json::from_value(rules).unwrap();
+    let rules: Vec<Rule> = serde_json::from_value(rules).unwrap();
+    let memory = RuleMemory::default();
+    let rules = Engine::new(rules, Place::default(), RuleLimits::default(), memory, UnixMs(0)).unwrap();
     Agent::new(settings(), rules, Arc::new(offer()), Some("test".into()), 0)
 }
 
@@ -128,7 +130,11 @@ pub fn receipt(call: &ToolCall, outcome: Outcome) -> Receipt {
 pub fn the_call(decisions: &Decisions) -> ToolCall {
     let mut calls = decisions.effects.iter().filter_map(|effect| match effect {
         Effect::Call { call, .. } => Some(call.clone()),
-        Effect::Generate(_) | Effect::CancelGeneration(_) | Effect::Tell { .. } | Effect::Finish { .. } => None,
+        Effect::Generate(_)
+        | Effect::CancelGeneration(_)
+        | Effect::Publish { .. }
+        | Effect::Tell { .. }
+        | Effect::Finish { .. } => None,
     });
     calls.next().expect("a call among the effects")
 }
@@ -144,6 +150,7 @@ pub fn lines(decisions: &Decisions) -> String {
         Effect::Generate(order) => format!("generate {} {:?}", order.turn, order.allowed),
         Effect::CancelGeneration(turn) => format!("cancel {turn}"),
         Effect::Call { call, .. } => format!("call {} {}", call.tool, serde_json::to_string(&call.args).unwrap()),
+        Effect::Publish { topic, payload, .. } => format!("publish {payload} to {topic}"),
         Effect::Tell { update, .. } => {
             let question = update.question.as_deref().map(|question| format!(" \"{question}\"")).unwrap_or_default();
             format!("tell {:?}{question}", update.status)

@@ -1,0 +1,393 @@
+//! The rules at work: what each remembers, and what it decides.
+
+use crate::rules::condition::Look;
+use crate::rules::limits::{Echoes, RuleLimits, may_ask, why_held};
+use crate::rules::memory::{COMMON, Common, Kept, LONGEST, OnTopic, RuleMemory, remembered};
+use crate::rules::moment::Place;
+use crate::rules::rule::{Rule, RuleAction, Trigger};
+use crate::rules::ruling::{Act, Decision, Held, Ruling};
+use crate::rules::template::{Said, fill};
+use hob_events::UnixMs;
+use serde_json::Value;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// Topics of which it is known which rules look at them.
+const KNOWN: usize = 4_096;
+
+/// A time that came while hob was away is made up for if it is not longer ago.
+const LATE_MS: u64 = 300_000;
+
+/// What is remembered is written down at the latest after this time, and at once where a rule has acted.
+const SAVE_MS: u64 = 10_000;
+
+/// The rules, and what they remember.
+#[derive(Debug)]
+pub struct Engine {
+    rules: Vec<Ruled>,
+    place: Place,
+    limits: RuleLimits,
+    common: Common,
+    common_changed: bool,
+    /// Topics whose last words are wanted.
+    watched: HashSet<String>,
+    /// By topic, which rules look at it.
+    looking: HashMap<Arc<str>, Arc<[usize]>>,
+    echoes: Echoes,
+    /// Nothing has to be looked at before.
+    soonest: Option<UnixMs>,
+    /// When what changed is to be written down.
+    save: Option<UnixMs>,
+}
+
+/// A rule, and what it remembers.
+#[derive(Debug)]
+struct Ruled {
+    name: Arc<str>,
+    rule: Rule,
+    kept: Kept,
+    changed: bool,
+}
+
+/// Why a set of rules cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidRules {
+    /// Two of one name.
+    #[error("two rules are called '{0}'")]
+    Twice(String),
+    /// The sun where nobody said where.
+    #[error("rule '{0}' goes by the sun: say where the board stands with `latitude` and `longitude` in `[place]`")]
+    Nowhere(String),
+}
+
+/// A message, or silence, or a time, for one rule to look at.
+struct Sight<'a> {
+    at: UnixMs,
+    topic: &'a Arc<str>,
+    payload: &'a str,
+    value: &'a Value,
+    retained: bool,
+    /// The rules that led to it.
+    chain: &'a [usize],
+}
+
+impl Engine {
+    /// Rules that begin at a moment with what they remember.
+    ///
+    /// # Errors
+    /// [`InvalidRules`].
+    pub fn new(
+        rules: Vec<Rule>,
+        place: Place,
+        limits: RuleLimits,
+        memory: RuleMemory,
+        at: UnixMs,
+    ) -> Result<Self, InvalidRules> {
+        let mut names = HashSet::new();
+        for rule in &rules {
+            if !names.insert(rule.name.as_str()) {
+                return Err(InvalidRules::Twice(rule.name.clone()));
+            }
+            let sun = matches!(&rule.trigger, Trigger::Time(moment) if moment.needs_position());
+            if sun && place.position.is_none() {
+                return Err(InvalidRules::Nowhere(rule.name.clone()));
+            }
+        }
+        let RuleMemory { rules: mut kept, common } = memory;
+        let watched = rules.iter().flat_map(Rule::watches).map(str::to_owned).collect();
+        let ruled = |rule: Rule| {
+            let mut kept = kept.remove(&rule.name).unwrap_or_default();
+            begin(&rule, &mut kept, &place, at);
+            let changed = !matches!(rule.trigger, Trigger::Message { .. });
+            Ruled { name: rule.name.as_str().into(), rule, kept, changed }
+        };
+        let rules: Vec<Ruled> = rules.into_iter().map(ruled).collect();
+        let (looking, echoes) = (HashMap::new(), Echoes::default());
+        let mut engine = Self {
+            rules,
+            place,
+            limits,
+            common,
+            common_changed: false,
+            watched,
+            looking,
+            echoes,
+            soonest: None,
+            save: None,
+        };
+        engine.find_soonest();
+        if engine.rules.iter().any(|ruled| ruled.changed) {
+            engine.save_within(at, SAVE_MS);
+        }
+        Ok(engine)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// When it wants to be woken, if at all.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<UnixMs> {
+        self.soonest.into_iter().chain(self.save).min()
+    }
+
+    /// What has changed of what is remembered and is to be written down now, in pieces for [`RuleMemory::of`].
+    pub fn changes(&mut self, at: UnixMs) -> Vec<(String, Value)> {
+        if self.save.is_none_or(|save| save > at) {
+            return Vec::new();
+        }
+        self.save = None;
+        let mut changes = Vec::new();
+        for ruled in self.rules.iter_mut().filter(|ruled| ruled.changed) {
+            ruled.changed = false;
+            changes.extend(serde_json::to_value(&ruled.kept).map(|kept| (ruled.name.to_string(), kept)));
+        }
+        if std::mem::take(&mut self.common_changed) {
+            changes.extend(serde_json::to_value(&self.common).map(|common| (COMMON.to_owned(), common)));
+        }
+        changes
+    }
+
+    /// What the rules decide about a message, in their order. None of them looks at most messages.
+    pub fn message(&mut self, at: UnixMs, topic: &str, payload: &str, retained: bool) -> Vec<Ruling> {
+        let (topic, looking) = &self.looking(topic);
+        let watched = self.watched.contains(&**topic);
+        if looking.is_empty() && !watched {
+            return Vec::new();
+        }
+        let value = read(payload);
+        if watched && payload.len() <= LONGEST {
+            self.common.last.insert(topic.to_string(), (at, value.clone()));
+            self.common_changed = true;
+        }
+        self.save_within(at, SAVE_MS);
+        let chain = self.echoes.chain(at, topic, payload);
+        let sight = Sight { at, topic, payload, value: &value, retained, chain: &chain };
+        let mut decided: Option<usize> = None;
+        let mut rulings = Vec::with_capacity(looking.len());
+        for index in looking.iter().copied() {
+            let Some(looked) = self.look(index, &sight) else { continue };
+            let decision = match (looked, decided) {
+                (Ok(()), Some(earlier)) => Decision::Held(Held::Before(self.rules[earlier].name.clone())),
+                (Ok(()), None) => {
+                    decided = Some(index);
+                    self.act(index, &sight)
+                }
+                (Err(decision), _) => decision,
+            };
+            rulings.push(self.ruling(index, Some(topic), decision));
+        }
+        rulings
+    }
+
+    /// What the rules decide because time has passed.
+    pub fn wake(&mut self, at: UnixMs) -> Vec<Ruling> {
+        if self.soonest.is_none_or(|soonest| soonest > at) {
+            return Vec::new();
+        }
+        let mut rulings = Vec::new();
+        for index in 0..self.rules.len() {
+            for (topic, payload) in self.take_due(index, at) {
+                let value = read(&payload);
+                let sight = Sight { at, topic: &topic, payload: &payload, value: &value, retained: false, chain: &[] };
+                let decision = self.waited(index, &sight);
+                rulings.push(self.ruling(index, Some(&topic), decision));
+            }
+            if let Some(decision) = self.time_comes(index, at) {
+                rulings.push(self.ruling(index, None, decision));
+            }
+        }
+        self.save_within(at, SAVE_MS);
+        self.find_soonest();
+        rulings
+    }
+
+    fn ruling(&self, index: usize, topic: Option<&Arc<str>>, decision: Decision) -> Ruling {
+        Ruling { rule: self.rules[index].name.clone(), topic: topic.cloned(), decision }
+    }
+
+    fn find_soonest(&mut self) {
+        let waits = self.rules.iter().flat_map(|ruled| {
+            let topics = ruled.kept.topics.values().filter_map(|on| on.waits.as_ref().map(|(until, _)| *until));
+            topics.chain(ruled.kept.due)
+        });
+        self.soonest = waits.min();
+    }
+
+    fn save_within(&mut self, at: UnixMs, ms: u64) {
+        self.save = self.save.into_iter().chain([at.plus_ms(ms)]).min();
+    }
+
+    /// The rules that look at a topic, and its name.
+    fn looking(&mut self, topic: &str) -> (Arc<str>, Arc<[usize]>) {
+        if let Some((topic, looking)) = self.looking.get_key_value(topic) {
+            return (topic.clone(), looking.clone());
+        }
+        let looks = |(index, ruled): (usize, &Ruled)| ruled.rule.listens_to(topic).then_some(index);
+        let looking: Arc<[usize]> = self.rules.iter().enumerate().filter_map(looks).collect();
+        if self.looking.len() == KNOWN {
+            self.looking.clear();
+        }
+        let topic: Arc<str> = topic.into();
+        self.looking.insert(topic.clone(), looking.clone());
+        (topic, looking)
+    }
+
+    /// Has a rule look: `Ok` where it is to act now, nothing where there is nothing to tell.
+    fn look(&mut self, index: usize, sight: &Sight<'_>) -> Option<Result<(), Decision>> {
+        let Ruled { rule, kept, changed, .. } = &mut self.rules[index];
+        *changed = true;
+        let on = kept.on(sight.topic, rule.when.leaves());
+        on.heard = sight.at;
+        let outcome = match &rule.trigger {
+            Trigger::Time(_) => return None,
+            Trigger::Silence { after_ms, .. } => {
+                on.told = false;
+                on.waits = Some((sight.at.plus_ms(*after_ms), remembered(sight.payload)));
+                None
+            }
+            Trigger::Message { retained: false, .. } if sight.retained => Some(Err(Decision::Held(Held::Retained))),
+            Trigger::Message { .. } => Some(look_at(rule, on, sight, &self.common)),
+        };
+        let waits = on.waits.as_ref().map(|(until, _)| *until);
+        self.soonest = self.soonest.into_iter().chain(waits).min();
+        outcome
+    }
+
+    /// The topics of a rule whose waiting is over, and what was said there.
+    fn take_due(&mut self, index: usize, at: UnixMs) -> Vec<(Arc<str>, String)> {
+        let topics = self.rules[index].kept.topics.iter_mut();
+        let due = topics.filter(|(_, on)| on.waits.as_ref().is_some_and(|(until, _)| *until <= at));
+        due.filter_map(|(topic, on)| Some((topic.clone(), on.waits.take()?.1))).collect()
+    }
+
+    /// Waiting is over: what was waited for holds, or nothing was said.
+    fn waited(&mut self, index: usize, sight: &Sight<'_>) -> Decision {
+        let Ruled { rule, kept, changed, .. } = &mut self.rules[index];
+        *changed = true;
+        if let Trigger::Silence { .. } = &rule.trigger {
+            let on = kept.on(sight.topic, rule.when.leaves());
+            on.told = true;
+            if let Err(miss) = holds(rule, on, sight, &self.common) {
+                return miss;
+            }
+        }
+        self.act(index, sight)
+    }
+
+    fn time_comes(&mut self, index: usize, at: UnixMs) -> Option<Decision> {
+        let Ruled { rule, kept, changed, .. } = &mut self.rules[index];
+        let Trigger::Time(moment) = &rule.trigger else { return None };
+        kept.due.filter(|due| *due <= at)?;
+        kept.due = moment.after(at, &self.place);
+        *changed = true;
+        let topic = &Arc::from("");
+        let sight = Sight { at, topic, payload: "", value: &Value::Null, retained: false, chain: &[] };
+        match holds(rule, kept.on(topic, rule.when.leaves()), &sight, &self.common) {
+            Ok(()) => Some(self.act(index, &sight)),
+            Err(miss) => Some(miss),
+        }
+    }
+
+    /// Acts, unless it may not.
+    fn act(&mut self, index: usize, sight: &Sight<'_>) -> Decision {
+        let Ruled { rule, kept, .. } = &mut self.rules[index];
+        let at = sight.at;
+        if !rule.during.is_empty() && !rule.during.iter().any(|window| window.holds(at, &self.place)) {
+            let windows: Vec<String> = rule.during.iter().map(ToString::to_string).collect();
+            return Decision::Held(Held::Outside(windows.join(", ")));
+        }
+        let Some(act) = filled(&rule.action, sight, &self.common) else { return Decision::Ignores };
+        let held = why_held(kept, &rule.limits, self.limits, at, sight.chain.contains(&index));
+        let asks = matches!(act, Act::Ask(_));
+        let held = held.or_else(|| asks.then(|| may_ask(&mut self.common.asked, self.limits, at).err()).flatten());
+        if let Some(held) = held {
+            return Decision::Held(held);
+        }
+        kept.fired.push(at);
+        kept.on(sight.topic, rule.when.leaves()).told = true;
+        self.common_changed |= asks;
+        if let Act::Publish { topic, payload, .. } = &act {
+            self.echoes.published(at, topic, payload, sight.chain, index);
+        }
+        self.save_within(at, 0);
+        Decision::Acts(act)
+    }
+}
+
+/// Gets a rule ready with what it remembers.
+fn begin(rule: &Rule, kept: &mut Kept, place: &Place, at: UnixMs) {
+    match &rule.trigger {
+        Trigger::Message { .. } => (),
+        Trigger::Silence { topic, after_ms } => {
+            if !topic.as_str().contains(['+', '#']) {
+                let new = || OnTopic { heard: at, ..OnTopic::default() };
+                kept.topics.entry(topic.as_str().into()).or_insert_with(new);
+            }
+            // What was said while hob was away nobody knows: each has its whole time again.
+            for on in kept.topics.values_mut().filter(|on| !on.told) {
+                on.waits = Some((at.plus_ms(*after_ms), String::new()));
+            }
+        }
+        Trigger::Time(moment) => {
+            let missed = kept.due.is_some_and(|due| due <= at && at.since(due) <= LATE_MS);
+            if !missed {
+                kept.due = moment.after(at, place);
+            }
+        }
+    }
+}
+
+/// Whether the condition holds, from whatever it is asked.
+fn holds(rule: &Rule, on: &mut OnTopic, sight: &Sight<'_>, common: &Common) -> Result<(), Decision> {
+    let last = |topic: &str| common.last.get(topic).map(|(at, value)| (*at, value));
+    let look = Look { at: sight.at, payload: sight.value, last: &last };
+    rule.when.test(&look, &mut on.leaves).map_err(Decision::Misses)
+}
+
+/// What a rule makes of a message: `Ok` where it is to act now.
+fn look_at(rule: &Rule, on: &mut OnTopic, sight: &Sight<'_>, common: &Common) -> Result<(), Decision> {
+    if let Err(miss) = holds(rule, on, sight, common) {
+        (on.since, on.told, on.waits) = (None, false, None);
+        return Err(miss);
+    }
+    let since = *on.since.get_or_insert(sight.at);
+    if rule.once && on.told {
+        return Err(Decision::Held(Held::Told));
+    }
+    let waits = since.plus_ms(rule.for_ms).max(sight.at.plus_ms(rule.debounce_ms));
+    if waits <= sight.at {
+        on.waits = None;
+        return Ok(());
+    }
+    on.waits = Some((waits, remembered(sight.payload)));
+    Err(Decision::Waits(waits))
+}
+
+/// A payload that is no JSON is a plain text, as many devices send it.
+fn read(payload: &str) -> Value {
+    serde_json::from_str(payload).unwrap_or_else(|_| Value::String(payload.to_owned()))
+}
+
+/// What a rule does, with its words filled in; nothing for one that ignores.
+fn filled(action: &RuleAction, sight: &Sight<'_>, common: &Common) -> Option<Act> {
+    let last = |topic: &str| common.last.get(topic).map(|(_, value)| value);
+    let said = Said { topic: sight.topic, payload: sight.payload, value: sight.value, last: &last };
+    match action {
+        RuleAction::Ask(template) => Some(Act::Ask(fill(template, &said))),
+        RuleAction::Call { tool, args } => Some(Act::Call { tool: tool.clone(), args: args.clone() }),
+        RuleAction::Publish { topic, payload, retain } => {
+            Some(Act::Publish { topic: topic.clone(), payload: fill(payload, &said), retain: *retain })
+        }
+        RuleAction::Ignore => None,
+    }
+}
