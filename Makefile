@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run test test-kill test-arm test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
+.PHONY: help setup build plugins demo run test test-kill test-arm test-senses test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-17s %s\n", $$1, $$2 }'
@@ -61,6 +61,11 @@ test-kill: ## thirty kill -9 under load: nothing lost, nothing sent twice, the a
 test-arm: ## the kernels as compiled for 64-bit Arm, under QEMU where this machine is none
 	@$(SETUP) rust packages arm
 	scripts/test-arm.sh
+
+test-senses: ## a voice, tones and noise through a real server of sounds, which is killed, frozen and started again
+	@$(SETUP) rust packages onnxruntime vad sound
+	cargo build --quiet --locked -p hob
+	scripts/test-senses.sh
 
 test-systemd: ## boot a small Debian with hob installed: ready, watched, restarted, without loss
 	@$(SETUP) rust packages wasm onnxruntime boot
@@ -120,7 +125,7 @@ provider-openvino: ## bring OpenVINO's plugin for Intel's devices into .cache (d
 install: ## install binary, library, model, plugins, settings and units (DESTDIR, PREFIX)
 	@if [ ! -x target/release/hob ]; then echo "install: run make build first" >&2; exit 1; fi
 	if [ ! -d target/plugins/home ]; then echo "install: run make plugins first" >&2; exit 1; fi
-	if [ ! -f $(ONNXRUNTIME) ]; then echo "install: run make setup first" >&2; exit 1; fi
+	if [ ! -f $(ONNXRUNTIME) ] || [ ! -f .cache/silero/silero_vad.onnx ]; then echo "install: run make setup first" >&2; exit 1; fi
 	scripts/install.sh "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)" "$(LOCALSTATEDIR)" "$(ONNXRUNTIME)"
 
 uninstall: ## take away what install brought; settings and state stay

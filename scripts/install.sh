@@ -4,7 +4,7 @@
 #   scripts/install.sh DESTDIR PREFIX SYSCONFDIR LOCALSTATEDIR LIBRARY
 #   scripts/install.sh --remove DESTDIR PREFIX SYSCONFDIR LOCALSTATEDIR
 #
-# BINARY and MODEL in the environment name others than target/release/hob and models/pocket.
+# BINARY, MODEL and VAD in the environment name others than target/release/hob, models/pocket and Silero's graph in .cache.
 #
 # Settings, inventory and grants that are there already are the owner's: they are kept, and so is the state.
 set -euo pipefail
@@ -30,6 +30,7 @@ keep() { [ -e "$3" ] || install -Dm"$1" "$2" "$3"; }
 
 install -Dm755 "${BINARY:-target/release/hob}" "$program"
 install -Dm644 "$5" "$library/$(basename "$5")"
+install -Dm644 "${VAD:-.cache/silero/silero_vad.onnx}" "$model/senses/silero_vad.onnx"
 install -d "$model/models"
 rm -rf "$model/models/pocket"
 cp -R "${MODEL:-models/pocket}" "$model/models/pocket"

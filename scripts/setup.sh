@@ -2,13 +2,15 @@
 # Brings what the machine lacks for building, testing and showing hob. Every make target calls it with the parts that it
 # needs; it says nothing when nothing is missing, and changes nothing outside .cache but Debian packages and rustup targets.
 #
-#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [nextest] [deny] [boot] [cmake] [arm]     (none: all but the last three)
+#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [vad] [nextest] [deny] [sound] [boot] [cmake] [arm]
+#                                                                                  (none: all but the last four)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 RUST_AT_LEAST=1.95
 NEXTEST=0.9.151     # builds with Rust 1.91 and later
 DENY=0.20.2         # builds with Rust 1.88 and later
+SILERO=6.2.3
 ONNXRUNTIME=1.32.0  # the wheel carries the library, compiled for glibc 2.28 and later, with the CPU provider
 
 say() { echo "setup: $*" >&2; }
@@ -35,6 +37,18 @@ packages() {
     [ -x /usr/sbin/mosquitto ] || command -v mosquitto >/dev/null || missing+=(mosquitto)
     command -v mosquitto_pub >/dev/null || missing+=(mosquitto-clients)
     python3 -m pip --version >/dev/null 2>&1 || missing+=(python3 python3-pip)
+    # Microphones are opened through ALSA's library, whatever server of sounds stands behind it.
+    command -v pkg-config >/dev/null || missing+=(pkg-config)
+    pkg-config --exists alsa 2>/dev/null || missing+=(libasound2-dev)
+    install_packages "${missing[@]}"
+}
+
+# For `make test-senses`: a server of sounds, and a voice.
+sound() {
+    local missing=()
+    command -v pulseaudio >/dev/null || missing+=(pulseaudio pulseaudio-utils)
+    command -v espeak-ng >/dev/null || missing+=(espeak-ng)
+    command -v sox >/dev/null || missing+=(sox)
     install_packages "${missing[@]}"
 }
 
@@ -100,35 +114,51 @@ cargo_tool() {
 nextest() { cargo_tool cargo-nextest "$NEXTEST"; }
 deny() { cargo_tool cargo-deny "$DENY"; }
 
-# One file out of the Python wheel: the same build on every machine, checked against the sums written here.
-onnxruntime() {
-    local folder=.cache/onnxruntime library=libonnxruntime.so.$ONNXRUNTIME machine sum
-    machine=$(uname -m)
-    case $machine in
-        x86_64) sum=5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d ;;
-        aarch64) sum=2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c ;;
-        *) fail "no ONNX Runtime is pinned for $machine" "name your own with [onnx] library in the settings" ;;
-    esac
-    [ ! -s "$folder/$library" ] || return 0
-    say "fetching ONNX Runtime $ONNXRUNTIME (28 MB)"
+# Takes one file out of a Python wheel: the same bytes on every machine, checked against the sum that is written here.
+#
+#   from_wheel WHAT FOLDER PACKAGE==VERSION SHA256 MEMBER FILE [PIP'S OPTIONS]
+from_wheel() {
+    local what=$1 folder=$2 package=$3 sum=$4 member=$5 file=$6
+    shift 6
+    [ ! -s "$folder/$file" ] || return 0
+    say "fetching $what"
     rm -rf "$folder"
     mkdir -p "$folder/wheel"
-    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 \
-        --implementation cp --abi cp311 --platform "manylinux_2_28_$machine" --dest "$folder/wheel" \
-        "onnxruntime==$ONNXRUNTIME" >&2 ||
-        fail "ONNX Runtime could not be fetched" "look at pip's message above, then call make again"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: "$@" \
+        --dest "$folder/wheel" "$package" >&2 ||
+        fail "$what could not be fetched" "look at pip's message above, then call make again"
     local wheel; wheel=$(echo "$folder"/wheel/*.whl)
     echo "$sum  $wheel" | sha256sum --check --quiet - >&2 ||
-        fail "the fetched ONNX Runtime is not the one that was pinned" "it was left at $wheel and is not used"
-    python3 - "$wheel" "onnxruntime/capi/$library" "$folder/$library.part" <<'PYTHON'
+        fail "the fetched $what is not the one that was pinned" "it was left at $wheel and is not used"
+    python3 - "$wheel" "$member" "$folder/$file.part" <<'PYTHON'
 import shutil, sys, zipfile
 wheel, member, target = sys.argv[1:]
 with zipfile.ZipFile(wheel).open(member) as source, open(target, "wb") as out:
     shutil.copyfileobj(source, out)
 PYTHON
     # The last step makes it whole: a fetch that was cut off is begun again.
-    mv "$folder/$library.part" "$folder/$library"
+    mv "$folder/$file.part" "$folder/$file"
     rm -rf "$folder/wheel"
+}
+
+onnxruntime() {
+    local library=libonnxruntime.so.$ONNXRUNTIME machine sum
+    machine=$(uname -m)
+    case $machine in
+        x86_64) sum=5a34fc4dfeb5a7b4a74c95dcba1e773d722abda720b474edf1b0c419dc6d163d ;;
+        aarch64) sum=2303372a85299b6757b0e11e1cbf13e410ddf7e10c37f4b37e99d1c90e7daf7c ;;
+        *) fail "no ONNX Runtime is pinned for $machine" "name your own with [onnx] library in the settings" ;;
+    esac
+    from_wheel "ONNX Runtime $ONNXRUNTIME (28 MB)" .cache/onnxruntime "onnxruntime==$ONNXRUNTIME" "$sum" \
+        "onnxruntime/capi/$library" "$library" --python-version 3.11 --implementation cp --abi cp311 \
+        --platform "manylinux_2_28_$machine"
+}
+
+# Silero's detector of speech (MIT), a graph of 1.3 MB.
+vad() {
+    from_wheel "Silero VAD $SILERO (11 MB)" .cache/silero "silero-vad==$SILERO" \
+        7b7f5436cfcb02fae583a05b512ea96467fd449fe54cb49a5e4f06c51a1e43b8 \
+        silero_vad/data/silero_vad_16k_op15.onnx silero_vad.onnx
 }
 
 mkdir -p .cache
@@ -136,10 +166,10 @@ mkdir -p .cache
 exec 9>.cache/setup.lock
 flock 9
 
-[ $# -gt 0 ] || set -- rust packages wasm onnxruntime nextest deny
+[ $# -gt 0 ] || set -- rust packages wasm onnxruntime vad nextest deny
 for part in "$@"; do
     case $part in
-        rust | packages | wasm | onnxruntime | nextest | deny | boot | cmake | arm) "$part" ;;
+        rust | packages | wasm | onnxruntime | vad | nextest | deny | sound | boot | cmake | arm) "$part" ;;
         *) fail "there is no part \"$part\"" "the head of scripts/setup.sh lists them" ;;
     esac
 done

@@ -40,7 +40,7 @@ if [ ! -e "$TREE/usr/sbin/mosquitto" ]; then
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" 2>/dev/null | head -n1)
     say "making a Debian $release in .cache/debian (once)"
     rm -rf "$TREE"
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,mosquitto,mosquitto-clients \
+    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,libasound2,mosquitto,mosquitto-clients \
         "$release" "$TREE" ${mirror:+"$mirror"} >"$PWD/.cache/debootstrap.log" 2>&1 ||
         { tail -n5 "$PWD/.cache/debootstrap.log" >&2; rm -rf "$TREE"; fail "debootstrap failed"; }
 fi

@@ -65,6 +65,8 @@ pub enum Told {
 pub enum Then {
     /// Let these go.
     Release(Vec<Effect>),
+    /// Nothing hangs on it: what rules remember is written down again.
+    Nothing,
     /// The command is in the inbox: tell its sender, and begin.
     Begin(Box<Accepting>),
 }
@@ -273,7 +275,9 @@ impl Driver {
                 self.spans.insert(command.clone(), tracing::info_span!("turn", %turn, %command));
             }
         }
-        self.commit(records, Then::Release(effects))
+        let remembered = records.iter().all(|record| matches!(record, Record::Remembered { .. }));
+        let then = if remembered && effects.is_empty() { Then::Nothing } else { Then::Release(effects) };
+        self.commit(records, then)
     }
 
     /// Commits in order: nothing overtakes what was decided before it.
@@ -312,6 +316,12 @@ impl Driver {
                 match (then, result) {
                     (Then::Release(effects), Ok(())) => effects.into_iter().try_for_each(|effect| self.let_go(effect)),
                     (Then::Release(_), Err(error)) => Err(DriverError::State(error)),
+                    (Then::Nothing, result) => {
+                        if let Err(error) = result {
+                            tracing::warn!(%error, "what rules remember could not be written down");
+                        }
+                        Ok(())
+                    }
                     (Then::Begin(accepting), result) => self.accepted(*accepting, result),
                 }
             }
@@ -378,9 +388,12 @@ impl Driver {
         }
     }
 
-    /// For a rule: what nobody can be told now is not told later, when it may not be true any more.
+    /// For a rule, once at most: what nobody can be told now is not told later, when it may not be true any more.
     fn publish_for_rule(&self, topic: String, payload: String, retain: bool) {
-        let Some(mqtt) = &self.stages.mqtt else { return };
+        let Some(mqtt) = self.stages.mqtt.as_ref().filter(|mqtt| mqtt.is_connected()) else {
+            tracing::warn!(topic, "there is no broker now: what a rule wanted published is dropped");
+            return;
+        };
         let message = Outgoing { topic, payload: payload.into(), retain, correlation: None, content_type: None };
         if let Err(error) = mqtt.tell(message, Class::Status) {
             tracing::warn!(%error, "what a rule wanted published is dropped");

@@ -1,4 +1,4 @@
-//! Recordings of messages, for trying rules on: a JSON object in each line, as `mosquitto_sub -F %J` writes them, or by hand.
+//! Recordings of messages, for trying rules on: a JSON object in each line, as `mosquitto_sub -F %j` writes them, or by hand.
 
 use chrono::DateTime;
 use hob_events::UnixMs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// A message of a recording, or time that passes in it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Moment {
+pub struct Recorded {
     /// Where it stands in the file.
     pub line: usize,
     /// When.
@@ -29,6 +29,9 @@ pub struct Said {
     /// Whether the broker had kept it from before.
     pub retained: bool,
 }
+
+/// Nobody records for so long, and a rule that goes by the clock would act millions of times.
+const YEAR_MS: u64 = 366 * 86_400_000;
 
 /// Why a recording cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -70,24 +73,30 @@ struct Line {
 ///
 /// # Errors
 /// [`ReadRecordingError`], with the line.
-pub fn read_recording(path: &Path) -> Result<Vec<Moment>, ReadRecordingError> {
+pub fn read_recording(path: &Path) -> Result<Vec<Recorded>, ReadRecordingError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| ReadRecordingError::File { path: path.to_owned(), source })?;
-    let mut at = UnixMs(0);
-    let mut moments = Vec::new();
+    // A recording that says no time begins in a year that rules can reckon with.
+    const BEGIN: UnixMs = UnixMs(1_767_225_600_000);
+    let mut at = BEGIN;
+    let mut moments: Vec<Recorded> = Vec::new();
     for (line, text) in (1..).zip(text.lines()).filter(|(_, text)| !text.trim().is_empty() && !text.starts_with('#')) {
         let moment = read_line(line, text, at).map_err(|reason| ReadRecordingError::Line {
             path: path.to_owned(),
             line,
             reason,
         })?;
+        if moments.first().is_some_and(|first| first.at.since(BEGIN) < 86_400_000 && moment.at.since(at) > YEAR_MS) {
+            let reason = "the lines before it have no time: give the first one a time too".to_owned();
+            return Err(ReadRecordingError::Line { path: path.to_owned(), line, reason });
+        }
         at = moment.at;
         moments.push(moment);
     }
     Ok(moments)
 }
 
-fn read_line(line: usize, text: &str, before: UnixMs) -> Result<Moment, String> {
+fn read_line(line: usize, text: &str, before: UnixMs) -> Result<Recorded, String> {
     const STEP_MS: u64 = 1_000;
     let Line { at, after_ms, topic, payload, retained, expect } =
         serde_json::from_str(text).map_err(|error| error.to_string())?;
@@ -103,7 +112,7 @@ fn read_line(line: usize, text: &str, before: UnixMs) -> Result<Moment, String> 
         let payload = payload.as_str().map_or_else(|| payload.to_string(), str::to_owned);
         Said { topic, payload, retained }
     });
-    Ok(Moment { line, at: at.max(before), said, expect })
+    Ok(Recorded { line, at: at.max(before), said, expect })
 }
 
 /// `2026-11-27T20:15:00Z`, with or without fractions, and offsets as Mosquitto writes them (`+0100`).
@@ -119,7 +128,7 @@ fn time(text: &str) -> Result<UnixMs, String> {
 mod tests {
     use super::*;
 
-    fn read(text: &str) -> Result<Vec<Moment>, String> {
+    fn read(text: &str) -> Result<Vec<Recorded>, String> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), text).unwrap();
         read_recording(file.path())
@@ -159,6 +168,10 @@ mod tests {
         assert_eq!(
             read("\n{\"at\": \"yesterday\"}").unwrap_err(),
             "<file>, line 2: 'yesterday' is no time: write one like 2026-11-27T20:15:00Z"
+        );
+        assert_eq!(
+            read("{\"topic\": \"a\"}\n{\"at\": \"2030-01-01T00:00:00Z\"}").unwrap_err(),
+            "<file>, line 2: the lines before it have no time: give the first one a time too"
         );
         assert!(read("{").unwrap_err().starts_with("<file>, line 1: "));
     }

@@ -11,6 +11,7 @@ use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Place, Rule, RuleLimits};
 use hob_events::{CommandLimits, NodeName};
 use hob_onnx::Provider;
+use hob_senses::segment::SegmentSettings;
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -62,6 +63,8 @@ pub struct Settings {
     pub state: State,
     /// Pictures, sounds and films.
     pub media: Media,
+    /// Microphones.
+    pub senses: Senses,
     /// Bounds on commands.
     pub commands: CommandLimits,
     /// What is logged, and where to.
@@ -97,6 +100,22 @@ pub struct Onnx {
     /// Libraries of providers that come as plugins; those without a line are looked for as
     /// [`find_plugin`](hob_onnx::find_plugin) says.
     pub plugins: BTreeMap<Provider, PathBuf>,
+}
+
+/// What the board listens with.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Senses {
+    /// The graph of the detector of speech.
+    pub vad: PathBuf,
+    /// What counts as something said.
+    pub segment: SegmentSettings,
+}
+
+impl Default for Senses {
+    fn default() -> Self {
+        Self { vad: "/usr/share/hob/senses/silero_vad.onnx".into(), segment: SegmentSettings::default() }
+    }
 }
 
 /// The broker.

@@ -220,6 +220,8 @@ impl Agent {
             Input::Happened(event) => match event.kind {
                 EventKind::Command(command) => self.backlog.push_back(*command),
                 EventKind::Message { topic, payload, retained } => {
+                    // What was waited for was over before this came.
+                    self.rules_by_time(at, &mut out);
                     self.message(at, &topic, &payload, retained, &mut out);
                 }
             },
@@ -252,12 +254,14 @@ impl Agent {
     // ---- from message to command ------------------------------------------------------------------------------
 
     fn message(&mut self, at: UnixMs, topic: &str, payload: &str, retained: bool, out: &mut Decisions) {
+        self.rules.leave_room(self.room_for_rules());
         let rulings = self.rules.message(at, topic, payload, retained);
         self.carry_out(at, Some((topic, payload)), rulings, out);
     }
 
     /// What rules wait for may have come, whatever else is told.
     fn rules_by_time(&mut self, at: UnixMs, out: &mut Decisions) {
+        self.rules.leave_room(self.room_for_rules());
         let rulings = self.rules.wake(at);
         self.carry_out(at, None, rulings, out);
         for (piece, memory) in self.rules.changes(at) {
@@ -265,10 +269,19 @@ impl Agent {
         }
     }
 
+    /// Half of the room is kept for people.
+    fn room_for_rules(&self) -> usize {
+        self.room().saturating_sub(self.settings.backlog / 2)
+    }
+
     fn carry_out(&mut self, at: UnixMs, said: Option<(&str, &str)>, rulings: Vec<Ruling>, out: &mut Decisions) {
         for Ruling { rule, topic, decision } in &rulings {
             let done = match decision {
-                Decision::Acts(act) => self.carry_out_one(at, rule, act, out),
+                Decision::Acts(act) => Some(self.carry_out_one(at, rule, act, out)),
+                Decision::Held(Held::Full) => {
+                    self.dropped += 1;
+                    None
+                }
                 Decision::Held(held @ Held::Itself { first: true, .. }) => Some(held.to_string()),
                 // Not worth a line on disk for each message of a sensor that does not stop talking.
                 Decision::Held(_) | Decision::Ignores | Decision::Waits(_) | Decision::Misses(_) => None,
@@ -282,8 +295,8 @@ impl Agent {
         self.looked.add(at, said, rulings);
     }
 
-    /// Does what a rule wants done, and says in words what that is; nothing where there is no room for it.
-    fn carry_out_one(&mut self, at: UnixMs, rule: &str, act: &Act, out: &mut Decisions) -> Option<String> {
+    /// Does what a rule wants done, and says in words what that is.
+    fn carry_out_one(&mut self, at: UnixMs, rule: &str, act: &Act, out: &mut Decisions) -> String {
         // A rule's words come from a device, so its turn is believed as one; a call was written by the owner.
         let (ask, trust) = match act {
             Act::Call { tool, args } => (Ask::Call { tool: tool.clone(), args: args.clone() }, Trust::Person),
@@ -291,15 +304,10 @@ impl Agent {
             Act::Publish { topic, payload, retain } => {
                 let (topic, payload, retain) = (topic.clone(), payload.clone(), *retain);
                 out.effect(Effect::Publish { topic, payload, retain });
-                return Some(act.to_string());
+                return act.to_string();
             }
         };
-        // Half of the room is kept for people.
-        if self.room() <= self.settings.backlog / 2 {
-            self.dropped += 1;
-            return None;
-        }
-        Some(self.accept_rule(at, rule, ask, trust, out))
+        self.accept_rule(at, rule, ask, trust, out)
     }
 
     fn accept_rule(&mut self, at: UnixMs, rule: &str, ask: Ask, trust: Trust, out: &mut Decisions) -> String {

@@ -10,6 +10,7 @@ mod plugin;
 mod provider;
 mod rules;
 mod run;
+mod senses;
 
 use crate::exit::Exit;
 use crate::settings::{DEFAULT_FILE, ReadSettingsError, Settings};
@@ -77,6 +78,11 @@ enum Command {
     Rules {
         #[command(subcommand)]
         command: rules::Rules,
+    },
+    /// Look what can be listened to, and try it.
+    Senses {
+        #[command(subcommand)]
+        command: senses::Senses,
     },
     /// Look whether everything that hob needs is well, and say what to do where it is not.
     Doctor,
@@ -179,6 +185,7 @@ fn dispatch(context: &Invocation, command: Command) -> anyhow::Result<Exit> {
         Command::Doctor => runtime.block_on(doctor::doctor(context)),
         Command::Audit(audit) => runtime.block_on(audit::audit(context, audit)),
         Command::Rules { command } => runtime.block_on(rules::rules(context, command)),
+        Command::Senses { command } => senses::senses(context, &command),
         Command::Status => runtime.block_on(look::status(context)),
         Command::Completions { .. } => Ok(Exit::Ok),
     };

@@ -4,7 +4,7 @@ use super::look::ask_daemon;
 use super::{Invocation, print_line};
 use crate::devices::Devices;
 use crate::exit::Exit;
-use crate::recording::{Moment, read_recording};
+use crate::recording::{Recorded, read_recording};
 use crate::rules::open_rules;
 use crate::start::StartError;
 use anyhow::bail;
@@ -43,7 +43,7 @@ pub(super) enum Rules {
 
 const RECORDING: &str = "\
 A recording has a JSON object in each line, as Mosquitto writes them:
-  mosquitto_sub -t 'zigbee2mqtt/#' -F %J > evening.ndjson
+  mosquitto_sub -t 'zigbee2mqtt/#' -F %j > evening.ndjson
   hob rules test evening.ndjson
 By hand: {\"topic\": …, \"payload\": …}, with `at` or `after_ms` (a second where neither is given), `retained`, and `expect`: the
 names of the rules that have to act. A line without a topic lets time pass.
@@ -102,7 +102,8 @@ fn test(invocation: &Invocation, recording: &std::path::Path, quiet: bool) -> an
     let devices = Devices::open(&settings.devices.file).map_err(StartError::from)?;
     let moments = read_recording(recording)?;
     let begin = moments.first().map_or(UnixMs(0), |moment| moment.at);
-    let mut engine = open_rules(&settings, &devices, RuleMemory::default(), begin)?;
+    let engine = open_rules(&settings, &devices, RuleMemory::default(), begin);
+    let mut engine = engine.map_err(StartError::from)?;
     let (mut acted, mut wrong) = (0_usize, 0_usize);
     for moment in &moments {
         let rulings = play(&mut engine, moment);
@@ -128,7 +129,7 @@ fn test(invocation: &Invocation, recording: &std::path::Path, quiet: bool) -> an
 }
 
 /// What the rules decide up to a moment and at it.
-fn play(engine: &mut Engine, moment: &Moment) -> Vec<Ruling> {
+fn play(engine: &mut Engine, moment: &Recorded) -> Vec<Ruling> {
     let mut rulings = Vec::new();
     while let Some(wake) = engine.next_wake().filter(|wake| *wake <= moment.at) {
         rulings.extend(engine.wake(wake));
@@ -145,7 +146,7 @@ fn acts(ruling: &Ruling) -> bool {
     matches!(ruling.decision, Decision::Acts(_) | Decision::Ignores)
 }
 
-fn show(moment: &Moment, rulings: &[Ruling]) -> anyhow::Result<()> {
+fn show(moment: &Recorded, rulings: &[Ruling]) -> anyhow::Result<()> {
     match &moment.said {
         Some(said) => print_line(&format!("{:4}  {}  {}", moment.line, said.topic, said.payload))?,
         None => print_line(&format!("{:4}  time passes", moment.line))?,

@@ -178,9 +178,13 @@ impl Store {
     pub fn remembered(&self) -> Result<Vec<(String, Value)>, ReadStateError> {
         let found = self.view().scan(Table::Rules, b"", None, EVERYTHING)?;
         let piece = |(name, value): (Vec<u8>, Vec<u8>)| {
-            Ok((String::from_utf8_lossy(&name).into_owned(), decode(Table::Rules, &value)?))
+            let name = String::from_utf8_lossy(&name).into_owned();
+            // A rule that has forgotten is better than a hob that does not start.
+            let memory = decode(Table::Rules, &value)
+                .inspect_err(|error| tracing::warn!(rule = name, %error, "what a rule remembered cannot be read"));
+            Some((name, memory.ok()?))
         };
-        found.into_iter().map(piece).collect()
+        Ok(found.into_iter().filter_map(piece).collect())
     }
 
     /// The media that commands on their way and conversations name.

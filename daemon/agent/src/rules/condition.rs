@@ -1,7 +1,7 @@
 //! What has to hold of a message, of what was said before it, and of what others said last.
 
 use crate::rules::memory::Leaf;
-use hob_events::UnixMs;
+use hob_events::{TopicFilter, UnixMs};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::fmt;
@@ -61,6 +61,12 @@ pub enum InvalidCondition {
     /// A pointer that can never be found.
     #[error("the pointer '{0}' has to begin with '/', or be empty for the whole payload (RFC 6901)")]
     Pointer(String),
+    /// Another topic that none can be.
+    #[error("'{0}' is no topic: a condition looks at one, without '+' and '#'")]
+    Topic(String),
+    /// A limit that is none.
+    #[error("a limit has to be a number")]
+    NoNumber,
     /// An age of the message that just came.
     #[error("`not_older_ms` is about another message: say of which `topic`")]
     Age,
@@ -170,6 +176,13 @@ impl Condition {
         if !self.pointer.is_empty() && !self.pointer.starts_with('/') {
             return Err(InvalidCondition::Pointer(self.pointer.to_string()));
         }
+        if let Some(topic) = self.topic.as_ref().filter(|topic| !is_topic(topic)) {
+            return Err(InvalidCondition::Topic(topic.clone()));
+        }
+        let limits = [self.above, self.below, self.until, self.changed_by, self.rising_above, self.rising_below];
+        if limits.into_iter().flatten().any(|limit| !limit.is_finite()) {
+            return Err(InvalidCondition::NoNumber);
+        }
         if self.not_older_ms.is_some() && self.topic.is_none() {
             return Err(InvalidCondition::Age);
         }
@@ -221,6 +234,37 @@ impl Condition {
             outcome = outcome.and(Err(Miss::Holds));
         }
         outcome
+    }
+
+    /// Whether what others have said meanwhile lets it hold still. What it asks of the message itself held when that came.
+    pub(crate) fn still_holds(&self, look: &Look<'_>, leaves: &mut [Leaf]) -> Result<(), Miss> {
+        let Some((own, mut rest)) = leaves.split_first_mut() else { return Ok(()) };
+        let mut next = |condition: &Self| {
+            let (those, others) = std::mem::take(&mut rest).split_at_mut(condition.leaves());
+            rest = others;
+            condition.still_holds(look, those)
+        };
+        let mut outcome = if self.topic.is_some() { self.test_own(look, own) } else { Ok(()) };
+        for condition in &self.all {
+            let one = next(condition);
+            outcome = outcome.and(one);
+        }
+        let held = self.any.iter().map(&mut next).filter(Result::is_ok).count();
+        if !self.any.is_empty() && held == 0 && self.any.iter().all(Self::is_of_others) {
+            outcome = outcome.and(Err(Miss::None(self.any.len())));
+        }
+        if let Some(condition) = &self.not
+            && next(condition).is_ok()
+            && condition.is_of_others()
+        {
+            outcome = outcome.and(Err(Miss::Holds));
+        }
+        outcome
+    }
+
+    /// Whether it asks nothing of the message itself.
+    fn is_of_others(&self) -> bool {
+        (self.topic.is_some() || !self.asks_of_value()) && self.within().all(Self::is_of_others)
     }
 
     fn asks_of_value(&self) -> bool {
@@ -308,6 +352,11 @@ impl Condition {
         let fast = self.rising_below.is_some_and(|limit| rate >= limit);
         if slow || fast { Err(Miss::Rising(pointer(), rate)) } else { Ok(()) }
     }
+}
+
+/// Whether it is one topic, and none of many.
+pub(crate) fn is_topic(topic: &str) -> bool {
+    !topic.contains(['+', '#']) && TopicFilter::new(topic).is_ok()
 }
 
 /// What is compared later: a number or a short text as it is, of everything else a digest.

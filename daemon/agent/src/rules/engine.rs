@@ -2,7 +2,9 @@
 
 use crate::rules::condition::Look;
 use crate::rules::limits::{Echoes, RuleLimits, may_ask, why_held};
-use crate::rules::memory::{COMMON, Common, Kept, LONGEST, OnTopic, RuleMemory, remembered};
+use crate::rules::memory::{
+    COMMON, Common, Kept, LONGEST, LONGEST_PIECE, LONGEST_TOPIC, OnTopic, RuleMemory, remembered,
+};
 use crate::rules::moment::Place;
 use crate::rules::rule::{Rule, RuleAction, Trigger};
 use crate::rules::ruling::{Act, Decision, Held, Ruling};
@@ -18,8 +20,15 @@ const KNOWN: usize = 4_096;
 /// A time that came while hob was away is made up for if it is not longer ago.
 const LATE_MS: u64 = 300_000;
 
-/// What is remembered is written down at the latest after this time, and at once where a rule has acted.
-const SAVE_MS: u64 = 10_000;
+/// What is remembered is written down at the latest after this time, and at once where a rule has acted or may act again: each
+/// time wears out a card.
+const SAVE_MS: u64 = 60_000;
+
+/// What is held when its time has come is tried again after this time.
+const RETRY_MS: u64 = 300_000;
+
+/// What came due while hob was away waits so long for what the broker has kept meanwhile.
+const SETTLE_MS: u64 = 10_000;
 
 /// The rules, and what they remember.
 #[derive(Debug)]
@@ -29,6 +38,12 @@ pub struct Engine {
     limits: RuleLimits,
     common: Common,
     common_changed: bool,
+    /// What others said last, read.
+    last: HashMap<String, (UnixMs, Value)>,
+    /// The latest moment that was told.
+    latest: UnixMs,
+    /// How many more commands may be begun.
+    room: usize,
     /// Topics whose last words are wanted.
     watched: HashSet<String>,
     /// By topic, which rules look at it.
@@ -93,45 +108,40 @@ impl Engine {
                 return Err(InvalidRules::Nowhere(rule.name.clone()));
             }
         }
-        let RuleMemory { rules: mut kept, common } = memory;
-        let watched = rules.iter().flat_map(Rule::watches).map(str::to_owned).collect();
+        let RuleMemory { rules: mut kept, mut common } = memory;
+        let watched: HashSet<String> = rules.iter().flat_map(Rule::watches).map(str::to_owned).collect();
+        common.last.retain(|topic, _| watched.contains(topic));
+        let last = common.last.iter().map(|(topic, (at, said))| (topic.clone(), (*at, read(said)))).collect();
         let ruled = |rule: Rule| {
-            let mut kept = kept.remove(&rule.name).unwrap_or_default();
+            let mut kept = kept.remove(&rule.name).unwrap_or_default().for_rule(rule.fingerprint());
             begin(&rule, &mut kept, &place, at);
             let changed = !matches!(rule.trigger, Trigger::Message { .. });
             Ruled { name: rule.name.as_str().into(), rule, kept, changed }
         };
         let rules: Vec<Ruled> = rules.into_iter().map(ruled).collect();
-        let (looking, echoes) = (HashMap::new(), Echoes::default());
+        let save = rules.iter().any(|ruled| ruled.changed).then(|| at.plus_ms(SAVE_MS));
         let mut engine = Self {
             rules,
             place,
             limits,
             common,
             common_changed: false,
+            last,
+            latest: at,
+            room: usize::MAX,
             watched,
-            looking,
-            echoes,
+            looking: HashMap::new(),
+            echoes: Echoes::default(),
             soonest: None,
-            save: None,
+            save,
         };
         engine.find_soonest();
-        if engine.rules.iter().any(|ruled| ruled.changed) {
-            engine.save_within(at, SAVE_MS);
-        }
         Ok(engine)
     }
 
-    /// How many there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.rules.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.rules.is_empty()
+    /// How many commands its rules may begin from now on, until it is told anew.
+    pub fn leave_room(&mut self, commands: usize) {
+        self.room = commands;
     }
 
     /// When it wants to be woken, if at all.
@@ -149,25 +159,34 @@ impl Engine {
         let mut changes = Vec::new();
         for ruled in self.rules.iter_mut().filter(|ruled| ruled.changed) {
             ruled.changed = false;
-            changes.extend(serde_json::to_value(&ruled.kept).map(|kept| (ruled.name.to_string(), kept)));
+            let piece = loop {
+                match piece_of(&ruled.kept) {
+                    None if !ruled.kept.topics.is_empty() => ruled.kept.forget_half(),
+                    piece => break piece,
+                }
+            };
+            changes.extend(piece.map(|piece| (ruled.name.to_string(), piece)));
         }
         if std::mem::take(&mut self.common_changed) {
-            changes.extend(serde_json::to_value(&self.common).map(|common| (COMMON.to_owned(), common)));
+            changes.extend(piece_of(&self.common).map(|piece| (COMMON.to_owned(), piece)));
         }
         changes
     }
 
     /// What the rules decide about a message, in their order. None of them looks at most messages.
     pub fn message(&mut self, at: UnixMs, topic: &str, payload: &str, retained: bool) -> Vec<Ruling> {
+        if topic.len() > LONGEST_TOPIC {
+            return Vec::new();
+        }
         let (topic, looking) = &self.looking(topic);
         let watched = self.watched.contains(&**topic);
         if looking.is_empty() && !watched {
             return Vec::new();
         }
+        self.mend(at);
         let value = read(payload);
-        if watched && payload.len() <= LONGEST {
-            self.common.last.insert(topic.to_string(), (at, value.clone()));
-            self.common_changed = true;
+        if watched {
+            self.note_last(at, topic, payload, &value, retained);
         }
         self.save_within(at, SAVE_MS);
         let chain = self.echoes.chain(at, topic, payload);
@@ -178,12 +197,12 @@ impl Engine {
             let Some(looked) = self.look(index, &sight) else { continue };
             let decision = match (looked, decided) {
                 (Ok(()), Some(earlier)) => Decision::Held(Held::Before(self.rules[earlier].name.clone())),
-                (Ok(()), None) => {
-                    decided = Some(index);
-                    self.act(index, &sight)
-                }
+                (Ok(()), None) => self.act(index, &sight),
                 (Err(decision), _) => decision,
             };
+            if matches!(decision, Decision::Acts(_) | Decision::Ignores) {
+                decided = Some(index);
+            }
             rulings.push(self.ruling(index, Some(topic), decision));
         }
         rulings
@@ -191,6 +210,7 @@ impl Engine {
 
     /// What the rules decide because time has passed.
     pub fn wake(&mut self, at: UnixMs) -> Vec<Ruling> {
+        self.mend(at);
         if self.soonest.is_none_or(|soonest| soonest > at) {
             return Vec::new();
         }
@@ -209,6 +229,36 @@ impl Engine {
         self.save_within(at, SAVE_MS);
         self.find_soonest();
         rulings
+    }
+
+    /// After the clock was set, or the board slept: what waits is reckoned from now, as after a restart.
+    fn mend(&mut self, at: UnixMs) {
+        let back = at < self.latest;
+        let late = self.soonest.is_some_and(|soonest| at.since(soonest) > LATE_MS);
+        self.latest = at;
+        if back || late {
+            for ruled in &mut self.rules {
+                begin(&ruled.rule, &mut ruled.kept, &self.place, at);
+            }
+            self.find_soonest();
+        }
+    }
+
+    /// Remembers what a topic said whose last words are wanted. What the broker had kept has no age.
+    fn note_last(&mut self, at: UnixMs, topic: &str, payload: &str, value: &Value, retained: bool) {
+        self.common_changed = true;
+        if payload.len() > LONGEST {
+            self.common.last.remove(topic);
+            self.last.remove(topic);
+            return;
+        }
+        let said_at = match self.last.get(topic) {
+            _ if !retained => at,
+            Some((before, _)) => *before,
+            None => UnixMs(0),
+        };
+        self.common.last.insert(topic.to_owned(), (said_at, payload.to_owned()));
+        self.last.insert(topic.to_owned(), (said_at, value.clone()));
     }
 
     fn ruling(&self, index: usize, topic: Option<&Arc<str>>, decision: Decision) -> Ruling {
@@ -245,21 +295,37 @@ impl Engine {
     /// Has a rule look: `Ok` where it is to act now, nothing where there is nothing to tell.
     fn look(&mut self, index: usize, sight: &Sight<'_>) -> Option<Result<(), Decision>> {
         let Ruled { rule, kept, changed, .. } = &mut self.rules[index];
-        *changed = true;
-        let on = kept.on(sight.topic, rule.when.leaves());
-        on.heard = sight.at;
         let outcome = match &rule.trigger {
             Trigger::Time(_) => return None,
-            Trigger::Silence { after_ms, .. } => {
-                on.told = false;
-                on.waits = Some((sight.at.plus_ms(*after_ms), remembered(sight.payload)));
-                None
+            // What the broker had kept may be of a sensor that is long gone; and one that is waited for is not forgotten for others.
+            Trigger::Silence { .. } if sight.retained || kept.is_full_for(sight.topic) => return None,
+            Trigger::Message { retained: false, .. } if sight.retained => {
+                return Some(Err(Decision::Held(Held::Retained)));
             }
-            Trigger::Message { retained: false, .. } if sight.retained => Some(Err(Decision::Held(Held::Retained))),
-            Trigger::Message { .. } => Some(look_at(rule, on, sight, &self.common)),
+            // It is cut off before it waits for anything.
+            Trigger::Message { .. } if sight.chain.contains(&index) => return Some(Ok(())),
+            Trigger::Silence { after_ms, .. } => {
+                let on = kept.on(sight.topic, rule.when.leaves());
+                let was_told = std::mem::take(&mut on.told);
+                on.waits = Some((sight.at.plus_ms(*after_ms), remembered(sight.payload)));
+                (None, was_told)
+            }
+            Trigger::Message { .. } => {
+                let on = kept.on(sight.topic, rule.when.leaves());
+                let was_told = on.told;
+                let outcome = look_at(rule, on, sight, &self.last);
+                (Some(outcome), was_told && !on.told)
+            }
         };
+        *changed = true;
+        let (outcome, may_act_again) = outcome;
+        let on = kept.on(sight.topic, rule.when.leaves());
+        on.heard = sight.at;
         let waits = on.waits.as_ref().map(|(until, _)| *until);
         self.soonest = self.soonest.into_iter().chain(waits).min();
+        if may_act_again {
+            self.save_within(sight.at, 0);
+        }
         outcome
     }
 
@@ -270,18 +336,28 @@ impl Engine {
         due.filter_map(|(topic, on)| Some((topic.clone(), on.waits.take()?.1))).collect()
     }
 
-    /// Waiting is over: what was waited for holds, or nothing was said.
+    /// Waiting is over: what was waited for holds still, or nothing was said.
     fn waited(&mut self, index: usize, sight: &Sight<'_>) -> Decision {
         let Ruled { rule, kept, changed, .. } = &mut self.rules[index];
         *changed = true;
-        if let Trigger::Silence { .. } = &rule.trigger {
+        let look = Look { at: sight.at, payload: sight.value, last: &|topic| said_last(&self.last, topic) };
+        let on = kept.on(sight.topic, rule.when.leaves());
+        let holds = match &rule.trigger {
+            Trigger::Silence { .. } => rule.when.test(&look, &mut on.leaves),
+            Trigger::Message { .. } | Trigger::Time(_) => rule.when.still_holds(&look, &mut on.leaves),
+        };
+        let decision = match holds {
+            Ok(()) => self.act(index, sight),
+            Err(miss) => Decision::Misses(miss),
+        };
+        let Ruled { rule, kept, .. } = &mut self.rules[index];
+        let lasts = matches!(rule.trigger, Trigger::Silence { .. }) || rule.for_ms > 0;
+        // It may be let act later, as long as it lasts.
+        if lasts && !matches!(decision, Decision::Acts(_) | Decision::Ignores) {
             let on = kept.on(sight.topic, rule.when.leaves());
-            on.told = true;
-            if let Err(miss) = holds(rule, on, sight, &self.common) {
-                return miss;
-            }
+            on.waits = Some((sight.at.plus_ms(RETRY_MS), remembered(sight.payload)));
         }
-        self.act(index, sight)
+        decision
     }
 
     fn time_comes(&mut self, index: usize, at: UnixMs) -> Option<Decision> {
@@ -292,7 +368,7 @@ impl Engine {
         *changed = true;
         let topic = &Arc::from("");
         let sight = Sight { at, topic, payload: "", value: &Value::Null, retained: false, chain: &[] };
-        match holds(rule, kept.on(topic, rule.when.leaves()), &sight, &self.common) {
+        match holds(rule, kept.on(topic, rule.when.leaves()), &sight, &self.last) {
             Ok(()) => Some(self.act(index, &sight)),
             Err(miss) => Some(miss),
         }
@@ -306,13 +382,16 @@ impl Engine {
             let windows: Vec<String> = rule.during.iter().map(ToString::to_string).collect();
             return Decision::Held(Held::Outside(windows.join(", ")));
         }
-        let Some(act) = filled(&rule.action, sight, &self.common) else { return Decision::Ignores };
+        let Some(act) = filled(&rule.action, sight, &self.last) else { return Decision::Ignores };
+        let takes_room = !matches!(act, Act::Publish { .. });
         let held = why_held(kept, &rule.limits, self.limits, at, sight.chain.contains(&index));
+        let held = held.or_else(|| (takes_room && self.room == 0).then_some(Held::Full));
         let asks = matches!(act, Act::Ask(_));
         let held = held.or_else(|| asks.then(|| may_ask(&mut self.common.asked, self.limits, at).err()).flatten());
         if let Some(held) = held {
             return Decision::Held(held);
         }
+        self.room -= usize::from(takes_room);
         kept.fired.push(at);
         kept.on(sight.topic, rule.when.leaves()).told = true;
         self.common_changed |= asks;
@@ -324,18 +403,33 @@ impl Engine {
     }
 }
 
-/// Gets a rule ready with what it remembers.
+/// Gets a rule ready with what it remembers, at the start or when the clock was set.
 fn begin(rule: &Rule, kept: &mut Kept, place: &Place, at: UnixMs) {
     match &rule.trigger {
-        Trigger::Message { .. } => (),
+        Trigger::Message { .. } => {
+            let span = rule.for_ms.max(rule.debounce_ms).max(RETRY_MS);
+            for on in kept.topics.values_mut() {
+                on.since = on.since.map(|since| since.min(at));
+                // Long over: nobody knows whether it holds still.
+                let over = on.waits.take_if(|(until, _)| at.since(*until) > LATE_MS).is_some();
+                if over {
+                    on.since = None;
+                }
+                if let Some((until, _)) = &mut on.waits {
+                    *until = (*until).clamp(at.plus_ms(SETTLE_MS), at.plus_ms(SETTLE_MS.max(span)));
+                }
+            }
+        }
         Trigger::Silence { topic, after_ms } => {
+            kept.topics.retain(|known, _| topic.matches(known));
             if !topic.as_str().contains(['+', '#']) {
                 let new = || OnTopic { heard: at, ..OnTopic::default() };
                 kept.topics.entry(topic.as_str().into()).or_insert_with(new);
             }
             // What was said while hob was away nobody knows: each has its whole time again.
             for on in kept.topics.values_mut().filter(|on| !on.told) {
-                on.waits = Some((at.plus_ms(*after_ms), String::new()));
+                let said = on.waits.take().map(|(_, said)| said).unwrap_or_default();
+                on.waits = Some((at.plus_ms(*after_ms), said));
             }
         }
         Trigger::Time(moment) => {
@@ -347,16 +441,35 @@ fn begin(rule: &Rule, kept: &mut Kept, place: &Place, at: UnixMs) {
     }
 }
 
+/// A piece of memory as it is written down; nothing where it has become too large for that.
+fn piece_of(memory: &impl serde::Serialize) -> Option<Value> {
+    let piece = serde_json::to_value(memory).ok()?;
+    (piece.to_string().len() <= LONGEST_PIECE).then_some(piece)
+}
+
+fn said_last<'a>(last: &'a HashMap<String, (UnixMs, Value)>, topic: &str) -> Option<(UnixMs, &'a Value)> {
+    last.get(topic).map(|(at, value)| (*at, value))
+}
+
 /// Whether the condition holds, from whatever it is asked.
-fn holds(rule: &Rule, on: &mut OnTopic, sight: &Sight<'_>, common: &Common) -> Result<(), Decision> {
-    let last = |topic: &str| common.last.get(topic).map(|(at, value)| (*at, value));
-    let look = Look { at: sight.at, payload: sight.value, last: &last };
+fn holds(
+    rule: &Rule,
+    on: &mut OnTopic,
+    sight: &Sight<'_>,
+    last: &HashMap<String, (UnixMs, Value)>,
+) -> Result<(), Decision> {
+    let look = Look { at: sight.at, payload: sight.value, last: &|topic| said_last(last, topic) };
     rule.when.test(&look, &mut on.leaves).map_err(Decision::Misses)
 }
 
 /// What a rule makes of a message: `Ok` where it is to act now.
-fn look_at(rule: &Rule, on: &mut OnTopic, sight: &Sight<'_>, common: &Common) -> Result<(), Decision> {
-    if let Err(miss) = holds(rule, on, sight, common) {
+fn look_at(
+    rule: &Rule,
+    on: &mut OnTopic,
+    sight: &Sight<'_>,
+    last: &HashMap<String, (UnixMs, Value)>,
+) -> Result<(), Decision> {
+    if let Err(miss) = holds(rule, on, sight, last) {
         (on.since, on.told, on.waits) = (None, false, None);
         return Err(miss);
     }
@@ -379,8 +492,8 @@ fn read(payload: &str) -> Value {
 }
 
 /// What a rule does, with its words filled in; nothing for one that ignores.
-fn filled(action: &RuleAction, sight: &Sight<'_>, common: &Common) -> Option<Act> {
-    let last = |topic: &str| common.last.get(topic).map(|(_, value)| value);
+fn filled(action: &RuleAction, sight: &Sight<'_>, last: &HashMap<String, (UnixMs, Value)>) -> Option<Act> {
+    let last = |topic: &str| last.get(topic).map(|(_, value)| value);
     let said = Said { topic: sight.topic, payload: sight.payload, value: sight.value, last: &last };
     match action {
         RuleAction::Ask(template) => Some(Act::Ask(fill(template, &said))),

@@ -33,9 +33,10 @@ const CUT_MS: u64 = 600_000;
 /// Why a rule may not act now. `itself` is whether it led to what it looks at.
 pub(crate) fn why_held(kept: &mut Kept, limits: &[AtMost], all: RuleLimits, at: UnixMs, itself: bool) -> Option<Held> {
     let farthest = limits.iter().map(|limit| limit.within_ms).max().unwrap_or(0).max(MINUTE_MS);
-    kept.fired.retain(|fired| at.since(*fired) < farthest);
+    // What lies ahead was written down by a clock that was wrong.
+    kept.fired.retain(|fired| *fired <= at && at.since(*fired) < farthest);
     let lately = |within_ms: u64| kept.fired.iter().filter(|fired| at.since(**fired) < within_ms).count();
-    kept.cut_until = kept.cut_until.filter(|until| *until > at);
+    kept.cut_until = kept.cut_until.filter(|until| *until > at && until.since(at) <= CUT_MS);
     if kept.cut_until.is_none() && (itself || lately(MINUTE_MS) >= all.acts_per_minute) {
         kept.cut_until = Some(at.plus_ms(CUT_MS));
         return kept.cut_until.map(|until| Held::Itself { until, first: true });
@@ -49,7 +50,7 @@ pub(crate) fn why_held(kept: &mut Kept, limits: &[AtMost], all: RuleLimits, at: 
 
 /// Counts a question to the model, if there is one left.
 pub(crate) fn may_ask(asked: &mut Vec<UnixMs>, limits: RuleLimits, at: UnixMs) -> Result<(), Held> {
-    asked.retain(|asked| at.since(*asked) < HOUR_MS);
+    asked.retain(|asked| *asked <= at && at.since(*asked) < HOUR_MS);
     if asked.len() >= limits.asks_per_hour {
         return Err(Held::Budget { per_hour: limits.asks_per_hour });
     }

@@ -18,8 +18,9 @@ pub struct RuleMemory {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Common {
-    /// What the topics that conditions look at said last.
-    pub(crate) last: BTreeMap<String, (UnixMs, Value)>,
+    /// What the topics that conditions look at said last: as it came, since a value within a value within a value may be deeper
+    /// than can be read again.
+    pub(crate) last: BTreeMap<String, (UnixMs, String)>,
     /// When the model was asked, within the hour.
     pub(crate) asked: Vec<UnixMs>,
 }
@@ -47,6 +48,8 @@ impl RuleMemory {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Kept {
+    /// Of which rule: one that was written anew remembers only how often it has acted.
+    pub(crate) of: u64,
     /// When it did something, as far back as its limits look.
     pub(crate) fired: Vec<UnixMs>,
     /// It caused itself, and is held until then.
@@ -58,20 +61,35 @@ pub(crate) struct Kept {
 }
 
 /// Topics that a rule remembers. Of more, the longest silent is forgotten.
-pub(crate) const TOPICS: usize = 256;
+pub(crate) const TOPICS: usize = 128;
 
 impl Kept {
+    /// What holds of a rule as it is written now.
+    pub(crate) fn for_rule(self, of: u64) -> Self {
+        if self.of == of { self } else { Self { of, fired: self.fired, cut_until: self.cut_until, ..Self::default() } }
+    }
+
+    /// Whether a topic would push another out.
+    pub(crate) fn is_full_for(&self, topic: &str) -> bool {
+        self.topics.len() >= TOPICS && !self.topics.contains_key(topic)
+    }
+
+    /// Forgets the half of the topics that are silent the longest.
+    pub(crate) fn forget_half(&mut self) {
+        let mut heard: Vec<UnixMs> = self.topics.values().map(|on| on.heard).collect();
+        heard.sort_unstable();
+        let middle = heard.get(heard.len() / 2).copied();
+        self.topics.retain(|_, on| middle.is_some_and(|middle| on.heard > middle));
+    }
+
     /// What it remembers of a topic, with room for what its condition sees.
     pub(crate) fn on(&mut self, topic: &Arc<str>, leaves: usize) -> &mut OnTopic {
-        if self.topics.len() >= TOPICS && !self.topics.contains_key(topic) {
+        if self.is_full_for(topic) {
             let oldest = self.topics.iter().min_by_key(|(_, on)| on.heard).map(|(topic, _)| topic.clone());
             oldest.map(|oldest| self.topics.remove(&oldest));
         }
         let on = self.topics.entry(topic.clone()).or_default();
-        // A condition that was written anew begins anew.
-        if on.leaves.len() != leaves {
-            on.leaves = vec![Leaf::default(); leaves];
-        }
+        on.leaves.resize(leaves, Leaf::default());
         on
     }
 }
@@ -103,7 +121,13 @@ pub(crate) struct Leaf {
 }
 
 /// Bytes of a message that are remembered; a longer one is cut, or not remembered where it has to be whole.
-pub(crate) const LONGEST: usize = 4_096;
+pub(crate) const LONGEST: usize = 1_024;
+
+/// Bytes of a topic that rules look at: devices have shorter ones, and someone who means harm has not.
+pub(crate) const LONGEST_TOPIC: usize = 512;
+
+/// Bytes that a piece may have on disk.
+pub(crate) const LONGEST_PIECE: usize = 1 << 20;
 
 /// As much of a payload as is remembered.
 pub(crate) fn remembered(payload: &str) -> String {

@@ -88,6 +88,9 @@ struct WrittenWindow {
     days: Vec<String>,
 }
 
+/// Minutes of a day.
+const DAY_MINUTES: i32 = 1_440;
+
 /// What is no time of day or week.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InvalidMoment {
@@ -97,6 +100,9 @@ pub enum InvalidMoment {
     /// No day of the week.
     #[error("'{0}' is no day of the week: write mon, tue, wed, thu, fri, sat or sun")]
     Day(String),
+    /// Farther from the sun than another day of it.
+    #[error("{0} minutes from the sun is another day: at most {DAY_MINUTES}")]
+    Minutes(i32),
     /// No cron pattern.
     #[error("'{0}' is no cron pattern: {1} It has five fields: minute, hour, day of the month, month, day of the week")]
     Cron(String, String),
@@ -181,6 +187,7 @@ impl TryFrom<WrittenMoment> for Moment {
                     Err(InvalidMoment::Cron(pattern, format!("{}.", error.to_string().trim_end_matches('.'))))
                 }
             },
+            WrittenMoment::Sun { minutes, .. } if minutes.abs() > DAY_MINUTES => Err(InvalidMoment::Minutes(minutes)),
             WrittenMoment::Sun { sun, minutes } => Ok(Self::Sun { event: sun, minutes }),
         }
     }

@@ -1,11 +1,12 @@
 //! Rules as the owner writes them.
 
-use crate::rules::condition::{Condition, InvalidCondition};
+use crate::rules::condition::{Condition, InvalidCondition, is_topic};
 use crate::rules::moment::{InvalidMoment, Moment, Window, WrittenMoment};
 use crate::rules::template::topics;
 use hob_events::{ToolName, TopicFilter};
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// One rule: when it looks, what has to hold, how often it may, and what it does.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -144,8 +145,17 @@ pub enum InvalidRule {
     #[error("rule '{0}': {1}")]
     Moment(String, InvalidMoment),
     /// It may never act.
-    #[error("rule '{0}': `at_most` needs at least one time, within at most {days} days", days = AtMost::LONGEST_MS / 86_400_000)]
+    #[error("rule '{0}': `at_most` needs 1 to {most} times, within at most {days} days", most = AtMost::MOST_TIMES, days = AtMost::LONGEST_MS / 86_400_000)]
     AtMost(String),
+    /// It cannot be told from what all rules remember together.
+    #[error("a rule needs a name")]
+    Name,
+    /// It would be told all the time.
+    #[error("rule '{0}': `silent_ms` has to be 100 at least")]
+    Silence(String),
+    /// Words about a topic that is none.
+    #[error("rule '{0}': '{{last {1}}}' names no topic")]
+    Last(String, String),
     /// Nothing to publish to.
     #[error("rule '{0}' publishes to '{1}', which is no topic")]
     Topic(String, String),
@@ -160,6 +170,14 @@ impl Rule {
             Trigger::Time(_) => None,
         };
         own.into_iter().chain(self.watches()).map(str::to_owned).collect()
+    }
+
+    /// Tells a rule from one that was written otherwise: how it is called does not count, nor how often it may act.
+    pub(crate) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        let Self { trigger, when, once, for_ms, debounce_ms, action, .. } = self;
+        format!("{trigger:?} {when:?} {once} {for_ms} {debounce_ms} {action:?}").hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The topics beside its own that it looks at.
@@ -198,6 +216,13 @@ impl TryFrom<Written> for Rule {
     fn try_from(written: Written) -> Result<Self, InvalidRule> {
         let Written { name, topic, silent_ms, at, when, retained, once, for_ms, debounce_ms, .. } = written;
         let Written { during, not_within_ms, at_most, action, .. } = written;
+        const LEAST_SILENCE_MS: u64 = 100;
+        if name.is_empty() {
+            return Err(InvalidRule::Name);
+        }
+        if silent_ms.is_some_and(|ms| ms < LEAST_SILENCE_MS) {
+            return Err(InvalidRule::Silence(name));
+        }
         let trigger = match (topic, silent_ms, at) {
             (Some(topic), None, None) => Trigger::Message { topic, retained },
             (Some(topic), Some(after_ms), None) => Trigger::Silence { topic, after_ms },
@@ -228,9 +253,14 @@ impl TryFrom<Written> for Rule {
             return Err(InvalidRule::AtMost(name));
         }
         if let RuleAction::Publish { topic, .. } = &action
-            && (topic.contains(['+', '#']) || TopicFilter::new(topic.as_str()).is_err())
+            && !is_topic(topic)
         {
             return Err(InvalidRule::Topic(name, topic.clone()));
+        }
+        if let RuleAction::Ask(template) | RuleAction::Publish { payload: template, .. } = &action
+            && let Some(last) = topics(template).find(|topic| !is_topic(topic))
+        {
+            return Err(InvalidRule::Last(name, last.to_owned()));
         }
         let pause = (not_within_ms > 0).then_some(AtMost { times: 1, within_ms: not_within_ms });
         let limits = pause.into_iter().chain(at_most).collect();

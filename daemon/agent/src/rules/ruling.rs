@@ -83,6 +83,8 @@ pub enum Held {
         /// So many times in an hour.
         per_hour: usize,
     },
+    /// As many commands of rules wait as may.
+    Full,
     /// An earlier rule decided.
     Before(Arc<str>),
 }
@@ -121,6 +123,7 @@ impl fmt::Display for Held {
             Self::Often { times, within_ms } => write!(f, "it acts {times} times in {}", Span(*within_ms)),
             Self::Itself { until, .. } => write!(f, "it caused itself, and does nothing until {}", Clock(*until)),
             Self::Budget { per_hour } => write!(f, "rules ask the model {per_hour} times an hour"),
+            Self::Full => f.write_str("as many commands of rules wait as may"),
             Self::Before(rule) => write!(f, "'{rule}' decided before it"),
         }
     }

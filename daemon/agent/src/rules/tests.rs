@@ -285,6 +285,121 @@ fn what_the_broker_kept_moves_no_rule_that_did_not_ask_for_it() {
 }
 
 #[test]
+fn what_is_held_leaves_the_message_to_the_next_rule() {
+    let mut two = watched(json!([
+        {"name": "day", "topic": "s", "during": [{"from": "06:00", "to": "22:00"}], "do": {"ask": "day"}},
+        {"name": "any", "topic": "s", "do": {"ask": "any"}},
+    ]));
+    assert_eq!(two.after(0, "s", &json!(1)), ["day holds, but only at 06:00–22:00", "any asks: any"]);
+    two.engine.leave_room(0);
+    let full = "any holds, but as many commands of rules wait as may";
+    assert_eq!(two.after(0, "s", &json!(1)).pop().unwrap(), full);
+    two.engine.leave_room(1);
+    assert_eq!(two.after(0, "s", &json!(1)).pop().unwrap(), "any asks: any");
+    assert_eq!(two.after(0, "s", &json!(1)).pop().unwrap(), full);
+}
+
+#[test]
+fn silence_that_may_not_be_told_is_told_later() {
+    let mut dead = watched(json!([
+        {"name": "dead", "topic": "z", "silent_ms": HOUR, "during": [{"from": "08:00", "to": "22:00"}], "do": {"ask": "!"}},
+    ]));
+    let night = dead.wait(9 * HOUR);
+    assert!(!night.is_empty() && night.iter().all(|told| told == "dead holds, but only at 08:00–22:00"), "{night:?}");
+    assert_eq!(dead.wait(HOUR).last().unwrap(), "dead asks: !");
+    assert!(dead.wait(24 * HOUR).is_empty());
+}
+
+#[test]
+fn what_the_broker_kept_is_no_sign_of_life_and_has_no_age() {
+    let mut kept = watched(json!([
+        {"name": "dead", "topic": "z/+", "silent_ms": MINUTE, "do": {"ask": "!"}},
+        {"name": "mode", "topic": "s", "when": {"topic": "m", "equals": "x", "not_older_ms": HOUR}, "do": {"ask": "m"}},
+        {"name": "any age", "topic": "s", "when": {"topic": "m", "equals": "x"}, "do": {"ask": "m"}},
+    ]));
+    kept.engine.message(EVENING, "z/one", "1", true);
+    kept.engine.message(EVENING, "m", "x", true);
+    assert!(kept.wait(HOUR).is_empty());
+    let told = kept.after(0, "s", &json!(1));
+    assert!(told[0].starts_with("mode no: m said that ") && told[1] == "any age asks: m", "{told:?}");
+}
+
+#[test]
+fn what_others_say_meanwhile_counts_when_waiting_is_over() {
+    let written = json!([{
+        "name": "window", "topic": "w", "for_ms": 15 * MINUTE, "do": {"ask": "cold"},
+        "when": {"equals": "open", "all": [{"topic": "out", "below": 10}], "not": {"topic": "mode", "equals": "airing"}},
+    }]);
+    let mut window = watched(written);
+    window.after(0, "out", &json!(4));
+    window.after(0, "w", &json!("open"));
+    window.after(5 * MINUTE, "out", &json!(14));
+    assert_eq!(window.wait(11 * MINUTE), ["window no: the payload is 14, not below 10"]);
+    window.after(0, "out", &json!(3));
+    window.after(0, "mode", &json!("airing"));
+    assert_eq!(window.wait(6 * MINUTE), ["window no: what must not hold does"]);
+    window.after(0, "mode", &json!("home"));
+    assert_eq!(window.wait(6 * MINUTE), ["window asks: cold"]);
+}
+
+#[test]
+fn a_rule_that_was_written_anew_begins_anew() {
+    let timed = json!([{"name": "x", "at": "0 23 * * *", "do": {"ask": "!"}}]);
+    let message =
+        |pointer: &str| ask("x", json!({"when": {"pointer": pointer, "above": 5, "until": 3}, "for_ms": MINUTE}));
+    let mut x = watched(timed).restarted(message("/t"), HOUR);
+    assert!(x.engine.next_wake().is_none_or(|wake| wake > x.at), "nothing of the time is left");
+    x.after(0, "s", &json!({"t": 6}));
+    assert_eq!(x.wait(MINUTE), ["x asks: !"]);
+    let mut x = x.restarted(message("/h"), 0);
+    assert!(x.wait(HOUR).is_empty());
+    assert_eq!(x.after(0, "s", &json!({"h": 4})), ["x no: /h is 4, not above 5"]);
+    let silence = |topic: &str| json!([{"name": "x", "topic": topic, "silent_ms": MINUTE, "do": {"ask": "{topic}"}}]);
+    let mut x = watched(silence("old")).restarted(silence("new"), 0);
+    assert_eq!(x.wait(HOUR), ["x asks: new"]);
+}
+
+#[test]
+fn what_means_harm_is_neither_remembered_nor_too_much() {
+    let written = json!([
+        {"name": "deep", "topic": "s", "when": {"topic": "deep", "changed": true}, "do": {"ask": "!"}},
+        {"name": "many", "topic": "#", "for_ms": HOUR, "do": {"ask": "!"}},
+    ]);
+    let mut hostile = watched(written.clone());
+    hostile.after(0, "deep", &json!("[".repeat(126) + &"]".repeat(126)));
+    assert!(hostile.after(0, &"x".repeat(513), &json!("1")).is_empty());
+    for number in 0..400 {
+        let topic = format!("{number}{}", "\u{1}".repeat(500));
+        hostile.after(1, &topic, &json!("\u{2}".repeat(5_000)));
+    }
+    hostile.saved.extend(hostile.engine.changes(UnixMs(u64::MAX)));
+    for (name, piece) in &hostile.saved {
+        let bytes = serde_json::to_vec(piece).unwrap();
+        assert!(bytes.len() <= 1 << 20, "{name}: {} bytes", bytes.len());
+        assert_eq!(&serde_json::from_slice::<Value>(&bytes).unwrap(), piece);
+    }
+    hostile.restarted(written, 0);
+}
+
+#[test]
+fn a_clock_that_was_set_neither_holds_rules_nor_lets_times_come() {
+    let limits = RuleLimits { asks_per_hour: 1, ..RuleLimits::default() };
+    let written = json!([
+        {"name": "x", "topic": "s", "not_within_ms": HOUR, "do": {"ask": "!"}},
+        {"name": "morning", "at": "0 7 * * *", "do": {"ask": "up"}},
+    ]);
+    let mut set = Watched::with(written, limits, RuleMemory::default());
+    // Years ahead, and back again.
+    set.at = UnixMs(EVENING.0 + 4 * 365 * 24 * HOUR);
+    assert!(set.wait(0).is_empty(), "no morning of four years is made up for");
+    assert_eq!(set.after(0, "s", &json!(1)), ["x asks: !"]);
+    set.at = EVENING;
+    assert_eq!(set.after(0, "s", &json!(1)), ["x asks: !"]);
+    assert_eq!(set.engine.next_wake(), Some(EVENING.plus_ms(8 * HOUR + 30 * MINUTE)), "the next morning");
+    assert_eq!(set.wait(9 * HOUR), ["morning asks: up"]);
+}
+
+#[test]
 fn everything_is_remembered_over_a_restart() {
     let written = ask("open", json!({"when": {"pointer": "/t", "above": 5, "until": 3}, "for_ms": 10 * MINUTE}));
     let mut open = watched(written.clone());
@@ -325,7 +440,13 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
             json!({"at": "0 7 * * *"}),
             json!({"topic": null, "at": "0 7 * *"}),
             json!({"topic": null, "at": "0 7 * * *", "for_ms": 3}),
-            json!({"silent_ms": 5, "once": true}),
+            json!({"silent_ms": 5000, "once": true}),
+            json!({"silent_ms": 5}),
+            json!({"name": ""}),
+            json!({"when": {"topic": "a/#/b"}}),
+            json!({"when": {"topic": "a/+"}}),
+            json!({"do": {"ask": "{last }"}}),
+            json!({"topic": null, "at": {"sun": "sunset", "minutes": 2000}}),
             json!({"when": {"until": 3}}),
             json!({"when": {"above": 3, "until": 4}}),
             json!({"when": {"pointer": "humidity"}}),
@@ -345,6 +466,12 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
     rule 'x': '0 7 * *' is no cron pattern: Invalid pattern: Pattern must have between 5 and 7 fields. It has five fields: minute, hour, day of the month, month, day of the week
     rule 'x': `for_ms` is about messages, and this rule waits for a time
     rule 'x': `once` is about messages, and this rule waits for silence
+    rule 'x': `silent_ms` has to be 100 at least
+    a rule needs a name
+    rule 'x': 'a/#/b' is no topic: a condition looks at one, without '+' and '#'
+    rule 'x': 'a/+' is no topic: a condition looks at one, without '+' and '#'
+    rule 'x': '{last }' names no topic
+    rule 'x': 2000 minutes from the sun is another day: at most 1440
     rule 'x': `until` needs `above` or `below` beside it, and not both
     rule 'x': with `above = 3`, `until` has to be smaller or the same
     rule 'x': the pointer 'humidity' has to begin with '/', or be empty for the whole payload (RFC 6901)
@@ -352,7 +479,7 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
     unknown field `wen`, expected one of `name`, `topic`, `silent_ms`, `at`, `when`, `retained`, `once`, `for_ms`, `debounce_ms`, `during`, `not_within_ms`, `at_most`, `do`
     '25:00' is no time of day: write 06:30
     'caturday' is no day of the week: write mon, tue, wed, thu, fri, sat or sun
-    rule 'x': `at_most` needs at least one time, within at most 31 days
+    rule 'x': `at_most` needs 1 to 1000 times, within at most 31 days
     rule 'x' publishes to 'a/#', which is no topic
     'a/#/b': '+' stands for one whole level and '#' for all that follow, at the end
     "

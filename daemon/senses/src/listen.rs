@@ -1,0 +1,289 @@
+//! Listening: a source of sound that is opened again and again, and what is said there.
+
+use crate::microphone::{Microphone, OpenMicrophoneError};
+use crate::resample::{Framer, ResampleError};
+use crate::segment::{Heard, SegmentSettings, Segmenter, dbfs};
+use crate::vad::Vad;
+use crate::{FRAME, FRAME_MS, RATE};
+use hob_onnx::RunError;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Where sound comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A microphone, by the stable name of its device.
+    Microphone(String),
+    /// A WAV file, as fast as it can be read: for trying things out.
+    Wav(PathBuf),
+}
+
+/// What happens while somebody listens.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Told {
+    /// The source is open.
+    Opened {
+        /// Samples of each channel in a second.
+        rate: u32,
+        /// Channels side by side.
+        channels: u16,
+    },
+    /// A frame was looked at.
+    Level {
+        /// Milliseconds of sound since the source was opened.
+        at_ms: u64,
+        /// Its power in decibels of full scale.
+        dbfs: f32,
+        /// How much it sounds like speech, from 0 to 1.
+        speech: f32,
+    },
+    /// Something is said.
+    Heard {
+        /// Milliseconds of sound since the source was opened.
+        at_ms: u64,
+        /// What.
+        heard: Heard,
+    },
+    /// Samples found no room, since somebody listened too slowly.
+    Dropped {
+        /// How many, all told.
+        samples: u64,
+    },
+    /// No sound comes any more, or none came; it is tried again.
+    Lost {
+        /// Why.
+        reason: String,
+        /// After so many milliseconds.
+        again_ms: u64,
+    },
+    /// The file has come to its end.
+    Ended,
+}
+
+/// Why listening cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// The file cannot be read.
+    #[error("{path}: {source}")]
+    Wav {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: hound::Error,
+    },
+    /// No such stream can be listened to.
+    #[error(transparent)]
+    Resample(#[from] ResampleError),
+    /// The detector of speech does not answer.
+    #[error("the detector of speech: {0}")]
+    Vad(#[from] RunError),
+}
+
+/// A microphone that gives nothing for so long is dead: servers of sound do not say so.
+const STALLED: Duration = Duration::from_millis(1_500);
+
+/// How often is looked whether to stop, where nothing else comes.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// How long opening may take before it is said that it does.
+const OPEN_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long to wait before it is opened again: doubled each time, up to the second.
+const AGAIN_MS: (u64, u64) = (250, 30_000);
+
+/// Listens to one source with one detector, until told to stop.
+pub struct Listener<'a> {
+    vad: &'a mut Vad,
+    segmenter: Segmenter,
+    tell: &'a mut dyn FnMut(Told),
+    stop: &'a AtomicBool,
+    frames: u64,
+}
+
+impl<'a> Listener<'a> {
+    /// One that has heard nothing. `tell` is called from the thread that listens, and must not wait.
+    pub fn new(
+        vad: &'a mut Vad,
+        settings: SegmentSettings,
+        tell: &'a mut dyn FnMut(Told),
+        stop: &'a AtomicBool,
+    ) -> Self {
+        Self { vad, segmenter: Segmenter::new(settings), tell, stop, frames: 0 }
+    }
+
+    /// Listens to the end of a file, or to a microphone until it is told to stop.
+    ///
+    /// # Errors
+    /// [`ListenError`]; a microphone that goes away is none.
+    pub fn listen(&mut self, source: &Source) -> Result<(), ListenError> {
+        match source {
+            Source::Wav(path) => self.read(path),
+            Source::Microphone(device) => self.hear(device),
+        }
+    }
+
+    fn read(&mut self, path: &PathBuf) -> Result<(), ListenError> {
+        let wrong = |source: hound::Error| ListenError::Wav { path: path.clone(), source };
+        let mut reader = hound::WavReader::open(path).map_err(wrong)?;
+        let spec = reader.spec();
+        let mut framer = Framer::new(spec.sample_rate, spec.channels)?;
+        self.begin(spec.sample_rate, spec.channels)?;
+        let samples: Vec<f32> = match spec.sample_format {
+            hound::SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>().map_err(wrong)?,
+            hound::SampleFormat::Int => {
+                let full = 2_f32.powi(i32::from(spec.bits_per_sample) - 1);
+                #[expect(
+                    clippy::cast_precision_loss,
+                    reason = "samples have 24 bits at most, or lose what nobody hears"
+                )]
+                let scaled = |sample: Result<i32, hound::Error>| sample.map(|sample| sample as f32 / full);
+                reader.samples::<i32>().map(scaled).collect::<Result<_, _>>().map_err(wrong)?
+            }
+        };
+        // Half a second of silence: what is said at the end of the file ends too.
+        let silence = vec![0.0; usize::try_from(spec.sample_rate).unwrap_or(0) * usize::from(spec.channels)];
+        for some in samples.chunks(FRAME * usize::from(spec.channels)).chain([silence.as_slice()]) {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            self.take(&mut framer, some)?;
+        }
+        self.end();
+        (self.tell)(Told::Ended);
+        Ok(())
+    }
+
+    fn hear(&mut self, device: &str) -> Result<(), ListenError> {
+        let (least, most) = AGAIN_MS;
+        let mut again_ms = least;
+        let mut opening = None;
+        while !self.stop.load(Ordering::Relaxed) {
+            let reason = match opening.get_or_insert_with(|| open_aside(device)).recv_timeout(OPEN_WITHIN) {
+                Ok(Ok(mut microphone)) => {
+                    opening = None;
+                    let outcome = self.hear_open(&mut microphone);
+                    close_aside(microphone);
+                    let (reason, heard) = outcome?;
+                    // One that worked for a while is not made to wait for what it did before.
+                    again_ms = if heard { least } else { again_ms };
+                    reason
+                }
+                Ok(Err(error)) => {
+                    opening = None;
+                    error.to_string()
+                }
+                // Still under way: another beside it would wait for the same.
+                Err(RecvTimeoutError::Timeout) => "the server of sounds does not answer".to_owned(),
+                Err(RecvTimeoutError::Disconnected) => {
+                    opening = None;
+                    "opening it broke".to_owned()
+                }
+            };
+            self.end();
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            (self.tell)(Told::Lost { reason, again_ms });
+            self.wait(again_ms);
+            again_ms = (again_ms * 2).min(most);
+        }
+        Ok(())
+    }
+
+    /// Listens until nothing comes any more. Tells why, and whether anything came.
+    fn hear_open(&mut self, microphone: &mut Microphone) -> Result<(String, bool), ListenError> {
+        let mut framer = Framer::new(microphone.rate(), microphone.channels())?;
+        let (mut last, mut heard, mut dropped) = (Instant::now(), false, 0);
+        let mut samples = Vec::new();
+        while !self.stop.load(Ordering::Relaxed) {
+            microphone.take(&mut samples);
+            if !samples.is_empty() {
+                if !heard {
+                    self.begin(microphone.rate(), microphone.channels())?;
+                }
+                (last, heard) = (Instant::now(), true);
+                self.take(&mut framer, &samples)?;
+                samples.clear();
+            } else if let Some(reason) = microphone.broken() {
+                return Ok((reason, heard));
+            } else if last.elapsed() > STALLED {
+                return Ok(("no sound comes any more".to_owned(), heard));
+            } else {
+                microphone.wait(GLANCE);
+            }
+            if microphone.dropped() > dropped {
+                dropped = microphone.dropped();
+                (self.tell)(Told::Dropped { samples: dropped });
+            }
+        }
+        Ok((String::new(), heard))
+    }
+
+    fn begin(&mut self, rate: u32, channels: u16) -> Result<(), ListenError> {
+        self.vad.forget().map_err(RunError::from)?;
+        self.frames = 0;
+        (self.tell)(Told::Opened { rate, channels });
+        Ok(())
+    }
+
+    fn take(&mut self, framer: &mut Framer, samples: &[f32]) -> Result<(), ListenError> {
+        for frame in framer.push(samples)? {
+            let speech = self.vad.speech(&frame)?;
+            let at_ms = self.frames * FRAME_MS;
+            self.frames += 1;
+            (self.tell)(Told::Level { at_ms, dbfs: dbfs(&frame), speech });
+            for heard in self.segmenter.push(&frame, speech) {
+                (self.tell)(Told::Heard { at_ms, heard });
+            }
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) {
+        let at_ms = self.frames * FRAME_MS;
+        if let Some(heard) = self.segmenter.end() {
+            (self.tell)(Told::Heard { at_ms, heard });
+        }
+    }
+
+    /// Waits, and not a moment longer than anyone wants.
+    fn wait(&self, ms: u64) {
+        let until = Instant::now() + Duration::from_millis(ms);
+        while Instant::now() < until && !self.stop.load(Ordering::Relaxed) {
+            thread::park_timeout(GLANCE);
+        }
+    }
+}
+
+/// Opens a microphone in a thread of its own: a server of sounds that stands still lets whoever asks stand still too.
+fn open_aside(device: &str) -> Receiver<Result<Microphone, OpenMicrophoneError>> {
+    let (opened, receiver) = mpsc::channel();
+    let device = device.to_owned();
+    let opened = thread::Builder::new().name("open microphone".to_owned()).spawn(move || {
+        // Nobody waits any more: it is closed again.
+        opened.send(Microphone::open(&device)).ok();
+    });
+    // Without a thread the channel is closed, and it is tried again later.
+    opened.map_or_else(|_| mpsc::channel().1, |_| receiver)
+}
+
+/// Closes it where nobody has to wait for that.
+fn close_aside(microphone: Microphone) {
+    if let Err(error) = thread::Builder::new().name("close microphone".to_owned()).spawn(move || drop(microphone)) {
+        tracing::warn!(%error, "a microphone could not be closed aside");
+    }
+}
+
+impl std::fmt::Debug for Listener<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listener")
+            .field("frames", &self.frames)
+            .field("segmenter", &self.segmenter)
+            .finish_non_exhaustive()
+    }
+}
+
+const _: () = assert!(FRAME as u64 * 1_000 == FRAME_MS * RATE as u64);

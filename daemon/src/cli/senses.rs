@@ -1,0 +1,184 @@
+//! `hob senses`: what can be listened to, and what is heard there.
+
+use super::{Invocation, print_line};
+use crate::exit::Exit;
+use hob_onnx::Runtime;
+use hob_senses::listen::{Listener, Source, Told};
+use hob_senses::microphone::{DEFAULT, Found, devices};
+use hob_senses::segment::Heard;
+use hob_senses::vad::Vad;
+use hob_senses::{FRAME_MS, RATE};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, clap::Subcommand)]
+pub(super) enum Senses {
+    /// List the microphones.
+    List,
+    /// Listen, and say what is heard: levels, speech, and what was said from when to when. Nothing is kept.
+    #[command(after_help = EXAMPLES)]
+    Test {
+        /// A microphone, as `hob senses list` names it.
+        #[arg(long, default_value = DEFAULT, conflicts_with = "file", value_name = "ID")]
+        device: String,
+        /// A WAV file in place of a microphone.
+        #[arg(long, value_name = "WAV")]
+        file: Option<PathBuf>,
+        /// For so long; a file is read to its end.
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        seconds: u64,
+    },
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  hob senses test                              the default microphone, ten seconds
+  hob senses test --device pulseaudio:vmic --seconds 60
+  hob senses test --file meeting.wav --json    what was said, for a script
+
+Exit codes: 0 sound came · 1 none came";
+
+pub(super) fn senses(invocation: &Invocation, command: &Senses) -> anyhow::Result<Exit> {
+    match command {
+        Senses::List => list(invocation),
+        Senses::Test { device, file, seconds } => {
+            let source = file.clone().map_or_else(|| Source::Microphone(device.clone()), Source::Wav);
+            test(invocation, &source, Duration::from_secs(*seconds))
+        }
+    }
+}
+
+fn list(invocation: &Invocation) -> anyhow::Result<Exit> {
+    let found = devices();
+    let width = found.iter().map(|device| device.id.len()).max().unwrap_or(0);
+    let line = |device: &Found| {
+        format!(
+            "{:width$}  {}  {}",
+            device.id,
+            device.name,
+            device.gives.as_deref().unwrap_or("does not say what it gives")
+        )
+    };
+    invocation.print(&found, || match found.is_empty() {
+        true => vec!["no microphones: is one plugged in, and may hob's user reach it (group audio)?".to_owned()],
+        false => found.iter().map(line).collect(),
+    })?;
+    Ok(if found.is_empty() { Exit::Failed } else { Exit::Ok })
+}
+
+/// What was said from when to when.
+#[derive(Debug, Default)]
+struct Said {
+    began_ms: u64,
+    samples: usize,
+}
+
+fn test(invocation: &Invocation, source: &Source, time: Duration) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let runtime = Runtime::find(settings.onnx.library.as_deref())?;
+    let mut vad = Vad::open(&runtime, &settings.senses.vad)?;
+    let stop = AtomicBool::new(false);
+    let meter = meter(invocation.json);
+    let (began, mut frames, mut said) = (Instant::now(), 0_u64, Said::default());
+    let mut lost_at: Option<Instant> = None;
+    let mut failed = None;
+    let mut tell = |told: Told| {
+        if matches!(source, Source::Microphone(_)) && began.elapsed() >= time {
+            stop.store(true, Ordering::Relaxed);
+        }
+        let line = match told {
+            Told::Level { dbfs, speech, .. } => {
+                frames += 1;
+                show(&meter, dbfs, speech);
+                None
+            }
+            Told::Opened { rate, channels } => {
+                let after_ms = lost_at.take().map(|at| at.elapsed().as_millis());
+                Some(json!({"told": "opened", "rate": rate, "channels": channels, "lost_ms": after_ms}))
+            }
+            Told::Lost { reason, again_ms } => {
+                lost_at.get_or_insert_with(Instant::now);
+                Some(json!({"told": "lost", "reason": reason, "again_ms": again_ms}))
+            }
+            Told::Dropped { samples } => Some(json!({"told": "dropped", "samples": samples})),
+            Told::Heard { at_ms, heard } => said.hear(at_ms, &heard),
+            Told::Ended => None,
+        };
+        if let Some(line) = line {
+            let text = if invocation.json { line.to_string() } else { in_words(&line) };
+            failed = meter.suspend(|| print_line(&text)).err().or(failed.take());
+        }
+    };
+    Listener::new(&mut vad, settings.senses.segment, &mut tell, &stop).listen(source)?;
+    meter.finish_and_clear();
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(if frames == 0 { Exit::Failed } else { Exit::Ok }),
+    }
+}
+
+impl Said {
+    fn hear(&mut self, at_ms: u64, heard: &Heard) -> Option<Value> {
+        match heard {
+            Heard::Began(samples) => {
+                let ms = milliseconds(samples.len());
+                *self = Self { began_ms: (at_ms + FRAME_MS).saturating_sub(ms), samples: samples.len() };
+                None
+            }
+            Heard::More(samples) => {
+                self.samples += samples.len();
+                None
+            }
+            Heard::Ended { speech_ms } => {
+                let ms = milliseconds(self.samples);
+                Some(json!({"told": "said", "from_ms": self.began_ms, "ms": ms, "speech_ms": speech_ms}))
+            }
+            Heard::Dropped => None,
+        }
+    }
+}
+
+fn milliseconds(samples: usize) -> u64 {
+    u64::try_from(samples).unwrap_or(u64::MAX).saturating_mul(1_000) / u64::from(RATE)
+}
+
+fn in_words(line: &Value) -> String {
+    let seconds = |key: &str| line[key].as_u64().map_or(0.0, |ms| Duration::from_millis(ms).as_secs_f64());
+    match line["told"].as_str() {
+        Some("opened") => {
+            let after = match line["lost_ms"].as_u64() {
+                Some(_) => format!(" again after {:.1} s", seconds("lost_ms")),
+                None => String::new(),
+            };
+            format!("listening{after}: {} Hz, {} channels", line["rate"], line["channels"])
+        }
+        Some("lost") => {
+            format!("{}; tried again in {:.1} s", line["reason"].as_str().unwrap_or_default(), seconds("again_ms"))
+        }
+        Some("dropped") => format!("{} samples found no room: this board is too busy to listen", line["samples"]),
+        _ => format!(
+            "said at {:.1} s, for {:.1} s ({:.1} s of speech)",
+            seconds("from_ms"),
+            seconds("ms"),
+            seconds("speech_ms")
+        ),
+    }
+}
+
+/// A level that moves, on a terminal.
+fn meter(quiet: bool) -> ProgressBar {
+    if quiet {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {msg}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::new(60).with_style(style)
+}
+
+fn show(meter: &ProgressBar, dbfs: f32, speech: f32) {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 60")]
+    meter.set_position((dbfs + 60.0).clamp(0.0, 60.0) as u64);
+    meter.set_message(format!("{dbfs:5.1} dB  speech {:3.0} %", speech * 100.0));
+}
