@@ -239,7 +239,10 @@ impl Driver {
             let wake = self.until_wake();
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => {
+                    self.say_farewell();
+                    return Ok(());
+                }
                 Some(told) = ears.told.recv() => self.hear(told)?,
                 Some(ended) = self.calls.join_next_with_id() => self.call_ended(ended)?,
                 _ = beat.tick() => heartbeat(),
@@ -248,6 +251,14 @@ impl Driver {
                 Some(event) = ears.mqtt.recv(), if self.commits.len() < COMMITS_BEHIND => self.hear_broker(event)?,
                 () = tokio::time::sleep(wake) => self.tell_agent(Input::Wake)?,
             }
+        }
+    }
+
+    /// The writer writes what it was given before it stops.
+    fn say_farewell(&mut self) {
+        let records = self.agent.farewell();
+        if !records.is_empty() && self.stages.writer.try_commit(records, |_| ()).is_err() {
+            tracing::warn!("what rules remember could not be written down");
         }
     }
 

@@ -116,6 +116,31 @@ async fn what_a_rule_has_acted_on_it_still_knows_after_a_restart() -> anyhow::Re
 }
 
 #[tokio::test]
+async fn what_a_rule_has_seen_is_written_down_before_hob_stops() -> anyhow::Result<()> {
+    let mut world = running_with(
+        r#"
+        [[rule]]
+        name = "changed"
+        topic = "door"
+        when = { changed = true }
+        do = { publish = { topic = "answers/client", payload = "the door is {payload}" } }
+        [[rule]]
+        name = "end"
+        topic = "end"
+        do = { publish = { topic = "answers/client", payload = "the end" } }
+        "#,
+    )
+    .await?;
+    says(&world, "door", "closed").await?;
+    says(&world, "end", "").await?;
+    noted(&world.client, "the end").await?;
+    world.hob.stop().await?;
+    world.hob.start(&world.client).await?;
+    says(&world, "door", "open").await?;
+    noted(&world.client, "the door is open").await
+}
+
+#[tokio::test]
 async fn a_sensor_that_stops_is_missed() -> anyhow::Result<()> {
     let world = running_with(
         r#"

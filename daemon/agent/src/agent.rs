@@ -241,6 +241,12 @@ impl Agent {
         out
     }
 
+    /// What is still to be written down before hob stops.
+    pub fn farewell(&mut self) -> Vec<Record> {
+        let changes = self.rules.all_changes().into_iter();
+        changes.map(|(piece, memory)| Record::Remembered { piece, memory: Some(memory) }).collect()
+    }
+
     /// What the rules looked at last, the newest at the end.
     pub fn looked(&self) -> impl DoubleEndedIterator<Item = &LookedAt> {
         self.looked.0.iter()

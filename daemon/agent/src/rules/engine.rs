@@ -1,5 +1,6 @@
 //! The rules at work: what each remembers, and what it decides.
 
+use crate::rules::begin::{LATE_MS, RETRY_MS, begin};
 use crate::rules::condition::Look;
 use crate::rules::limits::{Echoes, RuleLimits, may_ask, why_held};
 use crate::rules::memory::{
@@ -17,18 +18,9 @@ use std::sync::Arc;
 /// Topics of which it is known which rules look at them.
 const KNOWN: usize = 4_096;
 
-/// A time that came while hob was away is made up for if it is not longer ago.
-const LATE_MS: u64 = 300_000;
-
 /// What is remembered is written down at the latest after this time, and at once where a rule has acted or may act again: each
 /// time wears out a card.
 const SAVE_MS: u64 = 60_000;
-
-/// What is held when its time has come is tried again after this time.
-const RETRY_MS: u64 = 300_000;
-
-/// What came due while hob was away waits so long for what the broker has kept meanwhile.
-const SETTLE_MS: u64 = 10_000;
 
 /// The rules, and what they remember.
 #[derive(Debug)]
@@ -152,9 +144,11 @@ impl Engine {
 
     /// What has changed of what is remembered and is to be written down now, in pieces for [`RuleMemory::of`].
     pub fn changes(&mut self, at: UnixMs) -> Vec<(String, Value)> {
-        if self.save.is_none_or(|save| save > at) {
-            return Vec::new();
-        }
+        if self.save.is_some_and(|save| save <= at) { self.all_changes() } else { Vec::new() }
+    }
+
+    /// The same, due or not: hob is about to stop.
+    pub fn all_changes(&mut self) -> Vec<(String, Value)> {
         self.save = None;
         let mut changes = Vec::new();
         for ruled in self.rules.iter_mut().filter(|ruled| ruled.changed) {
@@ -400,44 +394,6 @@ impl Engine {
         }
         self.save_within(at, 0);
         Decision::Acts(act)
-    }
-}
-
-/// Gets a rule ready with what it remembers, at the start or when the clock was set.
-fn begin(rule: &Rule, kept: &mut Kept, place: &Place, at: UnixMs) {
-    match &rule.trigger {
-        Trigger::Message { .. } => {
-            let span = rule.for_ms.max(rule.debounce_ms).max(RETRY_MS);
-            for on in kept.topics.values_mut() {
-                on.since = on.since.map(|since| since.min(at));
-                // Long over: nobody knows whether it holds still.
-                let over = on.waits.take_if(|(until, _)| at.since(*until) > LATE_MS).is_some();
-                if over {
-                    on.since = None;
-                }
-                if let Some((until, _)) = &mut on.waits {
-                    *until = (*until).clamp(at.plus_ms(SETTLE_MS), at.plus_ms(SETTLE_MS.max(span)));
-                }
-            }
-        }
-        Trigger::Silence { topic, after_ms } => {
-            kept.topics.retain(|known, _| topic.matches(known));
-            if !topic.as_str().contains(['+', '#']) {
-                let new = || OnTopic { heard: at, ..OnTopic::default() };
-                kept.topics.entry(topic.as_str().into()).or_insert_with(new);
-            }
-            // What was said while hob was away nobody knows: each has its whole time again.
-            for on in kept.topics.values_mut().filter(|on| !on.told) {
-                let said = on.waits.take().map(|(_, said)| said).unwrap_or_default();
-                on.waits = Some((at.plus_ms(*after_ms), said));
-            }
-        }
-        Trigger::Time(moment) => {
-            let missed = kept.due.is_some_and(|due| due <= at && at.since(due) <= LATE_MS);
-            if !missed {
-                kept.due = moment.after(at, place);
-            }
-        }
     }
 }
 

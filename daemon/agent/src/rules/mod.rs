@@ -1,6 +1,7 @@
 //! The owner's deterministic answers: to messages, to silence, to the time of day. First match wins; what no rule looks at is
 //! ignored. `rule` is how they are written, `engine` how they work; a `condition` looks at payloads, a `moment` at the clock.
 
+mod begin;
 mod condition;
 mod engine;
 mod limits;

@@ -61,7 +61,7 @@ impl Watched {
 
     /// The same after a restart that took so long.
     fn restarted(mut self, written: Value, ms: u64) -> Self {
-        self.saved.extend(self.engine.changes(UnixMs(u64::MAX)));
+        self.saved.extend(self.engine.all_changes());
         let (memory, at) = (RuleMemory::of(self.saved.clone()), self.at.plus_ms(ms));
         let engine = Engine::new(rules(written), Place::default(), RuleLimits::default(), memory, at).unwrap();
         Self { engine, at, saved: self.saved }
@@ -372,7 +372,7 @@ fn what_means_harm_is_neither_remembered_nor_too_much() {
         let topic = format!("{number}{}", "\u{1}".repeat(500));
         hostile.after(1, &topic, &json!("\u{2}".repeat(5_000)));
     }
-    hostile.saved.extend(hostile.engine.changes(UnixMs(u64::MAX)));
+    hostile.saved.extend(hostile.engine.all_changes());
     for (name, piece) in &hostile.saved {
         let bytes = serde_json::to_vec(piece).unwrap();
         assert!(bytes.len() <= 1 << 20, "{name}: {} bytes", bytes.len());
