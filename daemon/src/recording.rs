@@ -117,7 +117,8 @@ fn read_line(line: usize, text: &str, before: UnixMs) -> Result<Recorded, String
 
 /// `2026-11-27T20:15:00Z`, with or without fractions, and offsets as Mosquitto writes them (`+0100`).
 fn time(text: &str) -> Result<UnixMs, String> {
-    let known = ["%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f%z"];
+    // Mosquitto 2.0 writes both a `Z` and the offset that the time has.
+    let known = ["%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f%z", "%Y-%m-%dT%H:%M:%S%.fZ%z"];
     let parsed = DateTime::parse_from_rfc3339(text)
         .or_else(|error| known.iter().find_map(|form| DateTime::parse_from_str(text, form).ok()).ok_or(error));
     let time = parsed.map_err(|_| format!("'{text}' is no time: write one like 2026-11-27T20:15:00Z"))?;
@@ -138,7 +139,7 @@ mod tests {
     #[test]
     fn what_mosquitto_writes_and_what_people_write_is_read() {
         let moments = read(
-            r##"{"tst":"2026-11-27T21:15:00.250+0100","topic":"z/leak","qos":0,"retain":1,"payloadlen":3,"payload":"wet"}
+            r##"{"tst":"2026-11-27T21:15:00.250000Z+0100","topic":"z/leak","qos":0,"retain":1,"payloadlen":3,"payload":"wet"}
 # a comment
 
 {"topic": "z/t", "payload": {"t": 21}, "expect": []}

@@ -4,13 +4,17 @@ use crate::backoff::Backoff;
 use crate::client::Shared;
 use crate::outbox::{Class, Outgoing, Parcel, WINDOW, Waits};
 use crate::settings::{MqttSettings, StartMqttError};
+use crate::subscriptions::Subscriptions;
 use crate::topics::{Incoming, Topics};
 use bytes::Bytes;
 use hob_events::CommandId;
 use rumqttc::Outgoing as Handed;
 use rumqttc::v5::mqttbytes::QoS;
-use rumqttc::v5::mqttbytes::v5::{Filter, LastWill, Packet, PubAck, PubAckReason, Publish, SubscribeReasonCode};
+use rumqttc::v5::mqttbytes::v5::{
+    Filter, LastWill, Packet, PubAck, PubAckReason, Publish, SubscribeProperties, SubscribeReasonCode,
+};
 use rumqttc::v5::{AsyncClient, ConnectionError, Event, EventLoop, MqttOptions, MqttState};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -146,7 +150,10 @@ pub struct Connection {
     /// That the broker cannot be reached was said.
     complained: bool,
     /// Filters that the broker has not answered yet, in the order in which they were asked for.
-    asked_for: Vec<String>,
+    asked_for: VecDeque<Vec<String>>,
+    subscriptions: Subscriptions,
+    /// Whether the broker tells for which subscription a message came.
+    tells_which: bool,
 }
 
 impl Connection {
@@ -158,6 +165,8 @@ impl Connection {
     ) -> Self {
         let topics = Topics::new(settings.node.clone());
         let number = Arc::new(AtomicU64::new(0));
+        let ours = [topics.command(), topics.answers()];
+        let subscriptions = Subscriptions::new(ours.into_iter().chain(settings.listen_to.iter().cloned()));
         Self {
             settings,
             topics,
@@ -168,7 +177,9 @@ impl Connection {
             backoff: Backoff::default(),
             up: None,
             complained: false,
-            asked_for: Vec::new(),
+            asked_for: VecDeque::new(),
+            subscriptions,
+            tells_which: true,
         }
     }
 
@@ -204,7 +215,11 @@ impl Connection {
         };
         #[expect(clippy::wildcard_enum_match_arm, reason = "the packets of the protocol that a client need not act on")]
         match incoming {
-            Packet::ConnAck(ack) => self.connected(ack.session_present).await,
+            Packet::ConnAck(ack) => {
+                let available = ack.properties.and_then(|properties| properties.subscription_identifiers_available);
+                self.tells_which = available != Some(0);
+                self.connected(ack.session_present).await
+            }
             Packet::SubAck(ack) => self.subscribed(&ack.return_codes).await,
             Packet::PubAck(ack) => self.acknowledged(&ack).await,
             Packet::Publish(publish) => self.arrived(publish).await,
@@ -233,26 +248,34 @@ impl Connection {
     }
 
     fn subscribe(&mut self) {
-        let ours = [self.topics.command(), self.topics.answers()];
-        self.asked_for = ours.into_iter().chain(self.settings.listen_to.iter().cloned()).collect();
         let filter = |topic: &String| {
             let mut filter = Filter::new(topic.clone(), QoS::AtLeastOnce);
             // What hob says itself must not come back to it: a rule could answer its own message for ever.
             filter.nolocal = true;
             filter
         };
-        let filters: Vec<Filter> = self.asked_for.iter().map(filter).collect();
-        if let Err(error) = self.shared.client().try_subscribe_many(filters) {
-            tracing::error!(%error, "the broker could not be asked for messages");
+        self.asked_for.clear();
+        for group in self.subscriptions.groups() {
+            let id = self.tells_which.then_some(group.id);
+            let properties = SubscribeProperties { id, user_properties: Vec::new() };
+            let filters: Vec<Filter> = group.filters.iter().map(filter).collect();
+            self.asked_for.push_back(group.filters.clone());
+            if let Err(error) = self.shared.client().try_subscribe_many_with_properties(filters, properties) {
+                tracing::error!(%error, "the broker could not be asked for messages");
+            }
         }
     }
 
-    /// Everything is subscribed, or refused: only now nothing is missed any more.
+    /// When everything is subscribed, or refused, nothing is missed any more. The broker answers in the order in which it was
+    /// asked.
     async fn subscribed(&mut self, answers: &[SubscribeReasonCode]) -> Result<(), Gone> {
-        for (filter, answer) in std::mem::take(&mut self.asked_for).iter().zip(answers) {
+        for (filter, answer) in self.asked_for.pop_front().unwrap_or_default().iter().zip(answers) {
             if !matches!(answer, SubscribeReasonCode::Success(_)) {
                 tracing::error!(filter, ?answer, "the broker refused to send messages: see its access list");
             }
+        }
+        if !self.asked_for.is_empty() {
+            return Ok(());
         }
         let session_present = self.up.is_some_and(|(_, session_present)| session_present);
         self.tell(MqttEvent::Connected { session_present }).await
@@ -301,6 +324,11 @@ impl Connection {
         let ours = self.topics.read(&topic);
         let ack =
             Ack { publish: publish.clone(), came_on: self.number.load(Ordering::Acquire), now_on: self.number.clone() };
+        let ids = publish.properties.as_ref().map(|properties| properties.subscription_identifiers.as_slice());
+        if !self.subscriptions.counts(&topic, ids.unwrap_or_default()) {
+            ack.give(self.shared.client());
+            return Ok(());
+        }
         let event = match ours {
             None => {
                 ack.give(self.shared.client());

@@ -12,7 +12,8 @@ pub mod client;
 mod connection;
 mod outbox;
 pub mod settings;
-pub mod topics;
+pub mod subscriptions;
+mod topics;
 
 pub use client::{Delivered, MqttClient, TellError};
 pub use connection::{Ack, Arrived, Connection, MqttEvent};

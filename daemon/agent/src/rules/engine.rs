@@ -1,7 +1,7 @@
 //! The rules at work: what each remembers, and what it decides.
 
 use crate::rules::begin::{LATE_MS, RETRY_MS, begin};
-use crate::rules::condition::Look;
+use crate::rules::condition::{Look, Miss};
 use crate::rules::limits::{Echoes, RuleLimits, may_ask, why_held};
 use crate::rules::memory::{
     COMMON, Common, Kept, LONGEST, LONGEST_PIECE, LONGEST_TOPIC, OnTopic, RuleMemory, remembered,
@@ -426,6 +426,10 @@ fn look_at(
     last: &HashMap<String, (UnixMs, Value)>,
 ) -> Result<(), Decision> {
     if let Err(miss) = holds(rule, on, sight, last) {
+        // A message that says nothing of the value says nothing against it.
+        if matches!(miss, Decision::Misses(Miss::Absent(_))) {
+            return Err(miss);
+        }
         (on.since, on.told, on.waits) = (None, false, None);
         return Err(miss);
     }

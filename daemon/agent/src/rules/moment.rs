@@ -104,7 +104,9 @@ pub enum InvalidMoment {
     #[error("{0} minutes from the sun is another day: at most {DAY_MINUTES}")]
     Minutes(i32),
     /// No cron pattern.
-    #[error("'{0}' is no cron pattern: {1} It has five fields: minute, hour, day of the month, month, day of the week")]
+    #[error(
+        "'{0}' is no cron pattern: {1} Write minute, hour, day of the month, month and day of the week, as in '30 6 * * 1-5'"
+    )]
     Cron(String, String),
 }
 

@@ -121,7 +121,9 @@ impl fmt::Display for Held {
             Self::Told => f.write_str("it has acted on this already"),
             Self::Often { times: 1, within_ms } => write!(f, "it acts once in {}", Span(*within_ms)),
             Self::Often { times, within_ms } => write!(f, "it acts {times} times in {}", Span(*within_ms)),
-            Self::Itself { until, .. } => write!(f, "it caused itself, and does nothing until {}", Clock(*until)),
+            Self::Itself { until, .. } => {
+                write!(f, "it caused itself or acts too often, and does nothing until {}", Clock(*until))
+            }
             Self::Budget { per_hour } => write!(f, "rules ask the model {per_hour} times an hour"),
             Self::Full => f.write_str("as many commands of rules wait as may"),
             Self::Before(rule) => write!(f, "'{rule}' decided before it"),

@@ -92,6 +92,17 @@ fn a_threshold_with_hysteresis_acts_once_until_it_is_back() {
 }
 
 #[test]
+fn a_message_without_the_value_changes_nothing() {
+    let written = ask("damp", json!({"when": {"pointer": "/h", "above": 70, "until": 65}, "for_ms": MINUTE}));
+    let mut damp = watched(written);
+    damp.after(0, "s", &json!({"h": 75}));
+    assert_eq!(damp.after(0, "s", &json!({"battery": 90})), ["damp no: there is no /h"]);
+    assert_eq!(damp.wait(MINUTE), ["damp asks: !"]);
+    damp.after(0, "s", &json!({"battery": 90}));
+    assert_eq!(damp.after(0, "s", &json!({"h": 68})), ["damp holds, but it has acted on this already"]);
+}
+
+#[test]
 fn what_has_to_hold_for_a_time_acts_when_that_is_over_and_not_when_it_ended_before() {
     let mut open =
         watched(ask("open", json!({"when": {"pointer": "/contact", "equals": false}, "for_ms": 10 * MINUTE})));
@@ -242,7 +253,7 @@ fn a_rule_that_causes_itself_is_cut_off() {
     ]));
     assert_eq!(ring.after(0, "a", &json!("x")), ["ping publishes x to b"]);
     assert_eq!(ring.after(0, "b", &json!("x")), ["pong publishes x to a"]);
-    let cut = "ping holds, but it caused itself, and does nothing until 2026-11-25 22:40:00 UTC";
+    let cut = "ping holds, but it caused itself or acts too often, and does nothing until 2026-11-25 22:40:00 UTC";
     assert_eq!(ring.after(0, "a", &json!("x")), [cut]);
     assert_eq!(ring.after(11 * MINUTE, "a", &json!("x")), ["ping publishes x to b"]);
     // By a way that hob does not see it is known by how often it acts.
@@ -463,7 +474,7 @@ fn what_makes_no_sense_is_refused_with_what_to_write() {
         @"
     rule 'x' needs a `topic`, or a time with `at`
     rule 'x' has `at`, and beside it a topic or a time of silence: write two rules
-    rule 'x': '0 7 * *' is no cron pattern: Invalid pattern: Pattern must have between 5 and 7 fields. It has five fields: minute, hour, day of the month, month, day of the week
+    rule 'x': '0 7 * *' is no cron pattern: Invalid pattern: Pattern must have between 5 and 7 fields. Write minute, hour, day of the month, month and day of the week, as in '30 6 * * 1-5'
     rule 'x': `for_ms` is about messages, and this rule waits for a time
     rule 'x': `once` is about messages, and this rule waits for silence
     rule 'x': `silent_ms` has to be 100 at least
