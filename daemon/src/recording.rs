@@ -37,7 +37,7 @@ const YEAR_MS: u64 = 366 * 86_400_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ReadRecordingError {
     /// The file.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     File {
         /// Which.
         path: PathBuf,
@@ -109,7 +109,9 @@ fn read_line(line: usize, text: &str, before: UnixMs) -> Result<Recorded, String
     let retained = retained.as_bool().unwrap_or(retained.as_u64() == Some(1));
     let said = topic.map(|topic| {
         let payload = payload.unwrap_or_default();
-        let payload = payload.as_str().map_or_else(|| payload.to_string(), str::to_owned);
+        // Mosquitto writes nothing as `null`.
+        let empty = || if payload.is_null() { String::new() } else { payload.to_string() };
+        let payload = payload.as_str().map_or_else(empty, str::to_owned);
         Said { topic, payload, retained }
     });
     Ok(Recorded { line, at: at.max(before), said, expect })

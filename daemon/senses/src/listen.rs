@@ -67,7 +67,7 @@ pub enum Told {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The file cannot be read.
-    #[error("{path}: {source}")]
+    #[error("{path}")]
     Wav {
         /// Which.
         path: PathBuf,
@@ -78,7 +78,7 @@ pub enum ListenError {
     #[error(transparent)]
     Resample(#[from] ResampleError),
     /// The detector of speech does not answer.
-    #[error("the detector of speech: {0}")]
+    #[error("the detector of speech does not answer")]
     Vad(#[from] RunError),
 }
 

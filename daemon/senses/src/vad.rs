@@ -15,13 +15,13 @@ const STATE: [usize; 3] = [2, 1, 128];
 #[derive(Debug, thiserror::Error)]
 pub enum OpenVadError {
     /// The graph cannot be opened.
-    #[error("the detector of speech: {0}")]
+    #[error("the detector of speech cannot be opened")]
     Session(#[from] OpenSessionError),
     /// It cannot be stopped, or its memory not be made.
-    #[error("the detector of speech: {0}")]
+    #[error("the detector of speech does not run")]
     Run(#[from] RunError),
     /// Its memory cannot be made.
-    #[error("the detector of speech: {0}")]
+    #[error("the detector of speech has no memory")]
     Tensor(#[from] TensorError),
 }
 

@@ -104,6 +104,12 @@ fn test(invocation: &Invocation, recording: &std::path::Path, quiet: bool) -> an
     let begin = moments.first().map_or(UnixMs(0), |moment| moment.at);
     let engine = open_rules(&settings, &devices, RuleMemory::default(), begin);
     let mut engine = engine.map_err(StartError::from)?;
+    let known = |name: &&String| settings.rule.iter().any(|rule| rule.name == **name);
+    for moment in &moments {
+        if let Some(name) = moment.expect.iter().flatten().find(|name| !known(name)) {
+            bail!("{}, line {}: it expects '{name}', and there is no such rule", recording.display(), moment.line);
+        }
+    }
     let (mut acted, mut wrong) = (0_usize, 0_usize);
     for moment in &moments {
         let rulings = play(&mut engine, moment);

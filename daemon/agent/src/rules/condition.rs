@@ -64,6 +64,9 @@ pub enum InvalidCondition {
     /// Another topic that none can be.
     #[error("'{0}' is no topic: a condition looks at one, without '+' and '#'")]
     Topic(String),
+    /// Nothing is one of none.
+    #[error("`one_of` needs at least one value")]
+    OneOfNone,
     /// A limit that is none.
     #[error("a limit has to be a number")]
     NoNumber,
@@ -84,8 +87,8 @@ pub enum Miss {
     Unheard(String),
     /// It said something, too long ago.
     Old(String, u64),
-    /// The value is another.
-    Other(Arc<str>),
+    /// The value is another than is wanted.
+    Other(Arc<str>, String),
     /// It is no number.
     NoNumber(Arc<str>),
     /// The number is not above.
@@ -110,7 +113,7 @@ impl fmt::Display for Miss {
             Self::Absent(pointer) => write!(f, "there is no {}", named(pointer)),
             Self::Unheard(topic) => write!(f, "{topic} has said nothing yet"),
             Self::Old(topic, age) => write!(f, "{topic} said that {} ago", Span(*age)),
-            Self::Other(pointer) => write!(f, "{} is another", named(pointer)),
+            Self::Other(pointer, value) => write!(f, "{} is {value}", named(pointer)),
             Self::NoNumber(pointer) => write!(f, "{} is no number", named(pointer)),
             Self::NotAbove(pointer, number, limit) => write!(f, "{} is {number}, not above {limit}", named(pointer)),
             Self::NotBelow(pointer, number, limit) => write!(f, "{} is {number}, not below {limit}", named(pointer)),
@@ -178,6 +181,9 @@ impl Condition {
         }
         if let Some(topic) = self.topic.as_ref().filter(|topic| !is_topic(topic)) {
             return Err(InvalidCondition::Topic(topic.clone()));
+        }
+        if self.one_of.as_ref().is_some_and(Vec::is_empty) {
+            return Err(InvalidCondition::OneOfNone);
         }
         let limits = [self.above, self.below, self.until, self.changed_by, self.rising_above, self.rising_below];
         if limits.into_iter().flatten().any(|limit| !limit.is_finite()) {
@@ -263,7 +269,7 @@ impl Condition {
     }
 
     /// Whether it asks nothing of the message itself.
-    fn is_of_others(&self) -> bool {
+    pub(crate) fn is_of_others(&self) -> bool {
         (self.topic.is_some() || !self.asks_of_value()) && self.within().all(Self::is_of_others)
     }
 
@@ -296,7 +302,7 @@ impl Condition {
         let text = || value.as_str().unwrap_or_default();
         let contains = self.contains.as_ref().is_none_or(|wanted| text().contains(wanted.as_str()));
         if !equals || !one_of || !contains {
-            return Err(Miss::Other(pointer()));
+            return Err(Miss::Other(pointer(), short(value)));
         }
         self.test_limits(value, leaf)?;
         self.test_change(at, value, before)
@@ -351,6 +357,16 @@ impl Condition {
         let slow = self.rising_above.is_some_and(|limit| rate <= limit);
         let fast = self.rising_below.is_some_and(|limit| rate >= limit);
         if slow || fast { Err(Miss::Rising(pointer(), rate)) } else { Ok(()) }
+    }
+}
+
+/// A value as it is shown to people: with its quotes, so that a text and a number are told apart.
+fn short(value: &Value) -> String {
+    const SHORT: usize = 40;
+    let text = value.to_string();
+    match text.char_indices().nth(SHORT) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::rules::condition::{Condition, InvalidCondition, is_topic};
 use crate::rules::moment::{InvalidMoment, Moment, Window, WrittenMoment};
-use crate::rules::template::topics;
+use crate::rules::template::{pointers, topics};
 use hob_events::{ToolName, TopicFilter};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -153,6 +153,12 @@ pub enum InvalidRule {
     /// It would be told all the time.
     #[error("rule '{0}': `silent_ms` has to be 100 at least")]
     Silence(String),
+    /// A time says nothing.
+    #[error("rule '{0}' waits for a time: what its `when` asks needs a `topic`")]
+    NothingSaid(String),
+    /// A pointer that can never be found.
+    #[error("rule '{0}': '{{value {1}}}' needs a pointer that begins with '/'")]
+    Value(String, String),
     /// Words about a topic that is none.
     #[error("rule '{0}': '{{last {1}}}' names no topic")]
     Last(String, String),
@@ -257,10 +263,16 @@ impl TryFrom<Written> for Rule {
         {
             return Err(InvalidRule::Topic(name, topic.clone()));
         }
-        if let RuleAction::Ask(template) | RuleAction::Publish { payload: template, .. } = &action
-            && let Some(last) = topics(template).find(|topic| !is_topic(topic))
-        {
-            return Err(InvalidRule::Last(name, last.to_owned()));
+        if matches!(trigger, Trigger::Time(_)) && !when.is_of_others() {
+            return Err(InvalidRule::NothingSaid(name));
+        }
+        if let RuleAction::Ask(template) | RuleAction::Publish { payload: template, .. } = &action {
+            if let Some(last) = topics(template).find(|topic| !is_topic(topic)) {
+                return Err(InvalidRule::Last(name, last.to_owned()));
+            }
+            if let Some(pointer) = pointers(template).find(|pointer| !pointer.starts_with('/')) {
+                return Err(InvalidRule::Value(name, pointer.to_owned()));
+            }
         }
         let pause = (not_within_ms > 0).then_some(AtMost { times: 1, within_ms: not_within_ms });
         let limits = pause.into_iter().chain(at_most).collect();

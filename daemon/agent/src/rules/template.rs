@@ -43,6 +43,11 @@ pub(crate) fn topics(template: &str) -> impl Iterator<Item = &str> {
     template.split('{').filter_map(|place| place.split_once('}')?.0.strip_prefix("last ")).map(|last| apart(last).0)
 }
 
+/// The pointers of the values that a template wants.
+pub(crate) fn pointers(template: &str) -> impl Iterator<Item = &str> {
+    template.split('{').filter_map(|place| place.split_once('}')?.0.strip_prefix("value ")).map(str::trim)
+}
+
 /// A topic, and a pointer into what was said there; no topic has a `#` in it.
 fn apart(last: &str) -> (&str, &str) {
     let (topic, pointer) = last.split_once('#').unwrap_or((last, ""));
