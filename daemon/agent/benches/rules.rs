@@ -58,7 +58,7 @@ fn messages(criterion: &mut Criterion) {
         let mut engine = Engine::new(rules(), Place::default(), RuleLimits::default(), memory, at).expect("rules");
         bencher.iter(|| {
             for (topic, payload) in &messages {
-                // A thousand in a second: what is remembered is written down every ten.
+                // A thousand in a second: what is remembered is written down once a minute.
                 at = at.plus_ms(1);
                 black_box(engine.message(at, topic, payload, false));
                 black_box(engine.wake(at));

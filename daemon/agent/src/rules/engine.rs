@@ -30,8 +30,7 @@ pub struct Engine {
     limits: RuleLimits,
     common: Common,
     common_changed: bool,
-    /// What others said last, read.
-    last: HashMap<String, (UnixMs, Value)>,
+    last: LastWords,
     /// The latest moment that was told.
     latest: UnixMs,
     /// How many more commands may be begun.
@@ -46,6 +45,9 @@ pub struct Engine {
     /// When what changed is to be written down.
     save: Option<UnixMs>,
 }
+
+/// What topics said last, read, and when.
+type LastWords = HashMap<String, (UnixMs, Value)>;
 
 /// A rule, and what it remembers.
 #[derive(Debug)]
@@ -403,28 +405,18 @@ fn piece_of(memory: &impl serde::Serialize) -> Option<Value> {
     (piece.to_string().len() <= LONGEST_PIECE).then_some(piece)
 }
 
-fn said_last<'a>(last: &'a HashMap<String, (UnixMs, Value)>, topic: &str) -> Option<(UnixMs, &'a Value)> {
+fn said_last<'a>(last: &'a LastWords, topic: &str) -> Option<(UnixMs, &'a Value)> {
     last.get(topic).map(|(at, value)| (*at, value))
 }
 
 /// Whether the condition holds, from whatever it is asked.
-fn holds(
-    rule: &Rule,
-    on: &mut OnTopic,
-    sight: &Sight<'_>,
-    last: &HashMap<String, (UnixMs, Value)>,
-) -> Result<(), Decision> {
+fn holds(rule: &Rule, on: &mut OnTopic, sight: &Sight<'_>, last: &LastWords) -> Result<(), Decision> {
     let look = Look { at: sight.at, payload: sight.value, last: &|topic| said_last(last, topic) };
     rule.when.test(&look, &mut on.leaves).map_err(Decision::Misses)
 }
 
 /// What a rule makes of a message: `Ok` where it is to act now.
-fn look_at(
-    rule: &Rule,
-    on: &mut OnTopic,
-    sight: &Sight<'_>,
-    last: &HashMap<String, (UnixMs, Value)>,
-) -> Result<(), Decision> {
+fn look_at(rule: &Rule, on: &mut OnTopic, sight: &Sight<'_>, last: &LastWords) -> Result<(), Decision> {
     if let Err(miss) = holds(rule, on, sight, last) {
         // A message that says nothing of the value says nothing against it.
         if matches!(miss, Decision::Misses(Miss::Absent(_))) {
@@ -452,7 +444,7 @@ fn read(payload: &str) -> Value {
 }
 
 /// What a rule does, with its words filled in; nothing for one that ignores.
-fn filled(action: &RuleAction, sight: &Sight<'_>, last: &HashMap<String, (UnixMs, Value)>) -> Option<Act> {
+fn filled(action: &RuleAction, sight: &Sight<'_>, last: &LastWords) -> Option<Act> {
     let last = |topic: &str| last.get(topic).map(|(_, value)| value);
     let said = Said { topic: sight.topic, payload: sight.payload, value: sight.value, last: &last };
     match action {
