@@ -10,9 +10,11 @@ use crate::devices::{Devices, States};
 use crate::entrance::Entrance;
 use crate::followers::Followers;
 use crate::house::{Serving, report_on};
+use crate::microphones::{Heard, Microphones};
 use crate::models::Models;
 use crate::shelf::{ShelfHandle, TakeMediaError};
 use crate::swap::Swapping;
+use crate::voice::VoiceHandle;
 use bytes::Bytes;
 use hob_agent::{Agent, Decisions, Effect, Input, Step};
 use hob_doors::{DoorRequest, Reply};
@@ -54,6 +56,8 @@ pub enum Told {
     Model(Report),
     /// The plugins offer something else.
     Offer(Arc<Offer>),
+    /// A microphone tells something.
+    Heard(Heard),
     /// A command's media lie on the shelf, or cannot.
     Shelved(Box<Accepting>, Result<(), TakeMediaError>),
     /// The model is open.
@@ -143,6 +147,10 @@ pub struct Stages {
     pub serving: Serving,
     /// Keeps media.
     pub shelf: ShelfHandle,
+    /// Listens.
+    pub microphones: Microphones,
+    /// Answers aloud, where the owner wants that.
+    pub voice: Option<VoiceHandle>,
 }
 
 /// The loop and what it remembers.
@@ -352,6 +360,7 @@ impl Driver {
             Told::Model(Report::Swapped { result }) => self.swapped(*result),
             Told::Model(Report::Dead { reason }) => Err(DriverError::Model { reason }),
             Told::Shelved(accepting, taken) => self.shelved(*accepting, taken),
+            Told::Heard(heard) => self.heard(heard),
             Told::Ready => self.tell_agent(Input::Ready),
             Told::Offer(offer) => {
                 self.tell_agent(Input::OfferChanged(offer))?;
@@ -437,9 +446,11 @@ impl Driver {
         match event {
             MqttEvent::Connected { session_present } => {
                 tracing::info!(session_present, "connected to the broker");
+                self.tell_conditions();
                 self.tell_untold();
                 Ok(())
             }
+            MqttEvent::Microphone { name, order } => self.order_microphone(&name, order),
             MqttEvent::Disconnected { .. } => Ok(()),
             MqttEvent::Command(arrived) => self.arrived(arrived),
             MqttEvent::Answer { command, arrived } => self.answer(command, arrived),

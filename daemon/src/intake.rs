@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 /// What the names begin with that hob gives. A sender that took one ahead of time would stand in its way.
-const OWN_PREFIXES: &[&str] = &["rule-", "mqtt-", "socket-", "refused-"];
+const OWN_PREFIXES: &[&str] = &["rule-", "mqtt-", "socket-", "said-", "refused-"];
 
 /// How long after it was accepted a message may come again by itself: longer than hob takes to be back after a crash.
 const REDELIVERED_WITHIN_MS: u64 = 10 * 60 * 1000;
@@ -134,7 +134,7 @@ impl Driver {
     }
 
     /// Into the inbox, over the shelf when it brings media: those are durable first.
-    fn take_in(&mut self, accepting: Accepting, media: Vec<MediumDraft>) -> Result<(), DriverError> {
+    pub(crate) fn take_in(&mut self, accepting: Accepting, media: Vec<MediumDraft>) -> Result<(), DriverError> {
         self.entrance.enter(&accepting.command);
         if media.is_empty() {
             return self.write_to_inbox(accepting);
@@ -211,6 +211,7 @@ impl Driver {
             trust: command.trust,
             ask: match &command.ask {
                 Ask::Text(words) => words.clone(),
+                Ask::Speech => "spoken words".to_owned(),
                 Ask::Call { tool, args } => format!("{tool} {}", Value::Object(args.clone())),
             },
         };
@@ -281,7 +282,7 @@ impl Driver {
             Source::Mqtt { response_topic: Some(topic), correlation: Some(correlation) } => {
                 self.stages.store.correlated(Some(topic), correlation).ok().flatten()
             }
-            Source::Mqtt { .. } | Source::Socket { .. } | Source::Rule { .. } => None,
+            Source::Mqtt { .. } | Source::Socket { .. } | Source::Rule { .. } | Source::Microphone { .. } => None,
         };
         let stored = || stored().filter(|id| content_of(id) == Some(content));
         let by_fingerprint = || {
@@ -332,7 +333,7 @@ impl Driver {
             Ok(Some(stored)) => {
                 let (topic, correlation) = match source {
                     Source::Mqtt { response_topic, correlation } => (response_topic.clone(), correlation.clone()),
-                    Source::Socket { .. } | Source::Rule { .. } => (None, None),
+                    Source::Socket { .. } | Source::Rule { .. } | Source::Microphone { .. } => (None, None),
                 };
                 let topic = topic.unwrap_or_else(|| self.stages.topics.result(id));
                 let told = self.publish_result(id, topic, correlation, stored.payload);
@@ -388,6 +389,9 @@ impl Driver {
                 self.to_shelf(ShelfJob::Finish { uid: peer.uid, upload, replies });
                 return Ok(());
             }
+            Request::Microphones => self.microphones(),
+            Request::Mute { microphone, muted } => self.mute(&microphone, muted)?,
+            Request::Listen { microphone, pressed } => self.push(&microphone, pressed),
             Request::Rules { last } => self.looked(last),
             Request::Tools => self.tools(),
             Request::Devices => self.devices(),
@@ -426,7 +430,7 @@ impl Driver {
         plain && !self.stages.devices.owns_topic(topic) && self.stages.topics.read(topic).is_none()
     }
 
-    fn check_room(&self) -> Result<(), RefuseCommandError> {
+    pub(crate) fn check_room(&self) -> Result<(), RefuseCommandError> {
         if self.agent.room() > self.entrance.len() {
             return Ok(());
         }
@@ -434,7 +438,7 @@ impl Driver {
     }
 
     /// A new name for a command that came without one. It begins with what the command can be known by.
-    fn name_for(&mut self, beginning: &str) -> CommandId {
+    pub(crate) fn name_for(&mut self, beginning: &str) -> CommandId {
         self.unnamed += 1;
         CommandId::lossy(&format!("{beginning}-{}-{}", now().0, self.unnamed))
     }
@@ -466,7 +470,7 @@ impl Driver {
         };
         let (topic, correlation) = match source {
             Source::Mqtt { response_topic, correlation } => (response_topic, correlation),
-            Source::Socket { .. } | Source::Rule { .. } => (None, None),
+            Source::Socket { .. } | Source::Rule { .. } | Source::Microphone { .. } => (None, None),
         };
         let topic = topic.unwrap_or_else(|| self.stages.topics.result(&id));
         if let Ok(payload) = serde_json::to_vec(&result) {

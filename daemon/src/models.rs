@@ -4,7 +4,7 @@ use crate::settings::Settings;
 use crate::stage_settings::model_settings;
 use crate::start::StartError;
 use hob_model::{
-    Description, Gemma, LanguageModel, ModelFolder, ModelSettings, OpenModelError, Opener, Plan, Planner, Room,
+    Description, Gemma, LanguageModel, ModelFolder, ModelSettings, OpenModelError, Opener, Plan, Planner, Room, Spoken,
     UnknownVariant, describe,
 };
 use hob_onnx::{Runtime, usable_memory};
@@ -70,6 +70,18 @@ impl Models {
         let variant = variant.map(str::parse).transpose()?;
         let present = ModelSettings { folder, variant, running: true, ..self.present.clone() };
         Ok(Self { runtime: self.runtime.clone(), present })
+    }
+
+    /// The library.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// What was said lately, where the present model looks for it.
+    #[must_use]
+    pub fn spoken(&self) -> Spoken {
+        self.present.media.as_ref().map(|media| media.spoken.clone()).unwrap_or_default()
     }
 
     /// The folder of the present model.

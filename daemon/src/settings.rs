@@ -3,17 +3,18 @@
 //! `configs/hob.toml` documents every key. `HOB_<SECTION>__<KEY>` in the environment wins over the file. A key that
 //! nothing reads is an error that names the nearest one, so that a misspelt setting is not silently the default.
 
+mod microphones;
 mod model;
 
+pub use microphones::{Microphone, Senses, Voice};
 pub use model::{Draft, Model, Sampling};
 
 use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Place, Rule, RuleLimits};
 use hob_events::{CommandLimits, NodeName};
 use hob_onnx::Provider;
-use hob_senses::segment::SegmentSettings;
 use serde::Deserialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 /// Where the settings are looked for when no file is named.
@@ -63,8 +64,12 @@ pub struct Settings {
     pub state: State,
     /// Pictures, sounds and films.
     pub media: Media,
-    /// Microphones.
+    /// What all microphones have in common.
     pub senses: Senses,
+    /// What the board listens with.
+    pub microphone: Vec<Microphone>,
+    /// How it answers aloud.
+    pub voice: Voice,
     /// Bounds on commands.
     pub commands: CommandLimits,
     /// What is logged, and where to.
@@ -100,22 +105,6 @@ pub struct Onnx {
     /// Libraries of providers that come as plugins; those without a line are looked for as
     /// [`find_plugin`](hob_onnx::find_plugin) says.
     pub plugins: BTreeMap<Provider, PathBuf>,
-}
-
-/// What the board listens with.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Senses {
-    /// The graph of the detector of speech.
-    pub vad: PathBuf,
-    /// What counts as something said.
-    pub segment: SegmentSettings,
-}
-
-impl Default for Senses {
-    fn default() -> Self {
-        Self { vad: "/usr/share/hob/senses/silero_vad.onnx".into(), segment: SegmentSettings::default() }
-    }
 }
 
 /// The broker.
@@ -371,6 +360,13 @@ impl Settings {
         }
         if let Some(reason) = self.model.wrong() {
             return Some(reason);
+        }
+        if let Some(reason) = self.microphone.iter().find_map(Microphone::wrong) {
+            return Some(reason);
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self.microphone.iter().find(|microphone| !names.insert(&microphone.name)) {
+            return Some(format!("two microphones are called {}", twice.name));
         }
         // The driver hands generations over without waiting: the queue must hold what the agent can have open.
         let short = self.model.queue < self.agent.turns_at_once;

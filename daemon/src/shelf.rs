@@ -236,11 +236,11 @@ impl Librarian {
                     Medium::Document { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? }
                 }
             };
-            if let Some(missing) = medium.ids().find(|id| !self.shelf.touch(*id)) {
+            if let Some(missing) = medium.shelved().find(|id| !self.shelf.touch(*id)) {
                 return Err(TakeMediaError::Missing(missing));
             }
-            needed.extend(medium.ids());
-            medium.ids().for_each(|id| self.hold(id));
+            needed.extend(medium.shelved());
+            medium.shelved().for_each(|id| self.hold(id));
             taken.push(medium);
         }
         Ok(taken)

@@ -7,9 +7,9 @@ use hob_agent::Rule;
 use hob_doors::DoorSettings;
 use hob_model::media::image::ImageBudget;
 use hob_model::{
-    MediaSettings, MemoSettings, ModelSettings, PrefixSettings, PrepareSettings, Sampling, WorkerSettings,
+    MediaSettings, MemoSettings, ModelSettings, PrefixSettings, PrepareSettings, Sampling, Spoken, WorkerSettings,
 };
-use hob_mqtt::MqttSettings;
+use hob_mqtt::{MqttSettings, Topics};
 use hob_onnx::{PackedSettings, Providers, SessionSettings};
 use hob_plugin_host::{Caps, HostSettings};
 use hob_state::{Bound, ShelfBounds, StateLimits};
@@ -51,6 +51,9 @@ pub(crate) fn mqtt_settings(settings: &Settings, devices: &Devices) -> MqttSetti
     let mqtt = &settings.mqtt;
     let mut listen_to = devices.state_topics();
     listen_to.extend(settings.rule.iter().flat_map(Rule::listens_on));
+    if !settings.microphone.is_empty() {
+        listen_to.extend(Topics::new(settings.node.name.clone()).for_microphones());
+    }
     listen_to.sort();
     listen_to.dedup();
     MqttSettings {
@@ -130,6 +133,7 @@ pub(crate) fn model_settings(settings: &Settings) -> Result<ModelSettings, Start
             folder: shelf_folder(settings),
             image_tokens: ImageBudget::try_from(settings.media.image_tokens)?,
             encoder_idle: Duration::from_secs(settings.media.encoder_idle_s),
+            spoken: Spoken::default(),
         }),
         prepare: model.prepare.then(|| prepare_settings(settings)),
         ..ModelSettings::new(model.folder.clone())

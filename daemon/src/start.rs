@@ -7,18 +7,21 @@ use crate::clock::now;
 use crate::devices::{Devices, OpenDevicesError, States};
 use crate::driver::{Driver, DriverError, Ears, Stages, TOLD, Told};
 use crate::house::{House, Serving};
+use crate::microphones::{Listening, Microphones, Needs};
 use crate::models::Models;
 use crate::rules::{OpenRulesError, open_rules};
 use crate::service;
 use crate::settings::Settings;
 use crate::shelf::ShelfHandle;
+use crate::spoken;
 use crate::stage_settings::{
     door_settings, host_settings, mqtt_settings, shelf_bounds, shelf_folder, state_limits, worker_settings,
 };
 use crate::supervisor::{Stopped, Supervisor};
+use crate::voice::{Speaker, VoiceHandle};
 use hob_agent::{Agent, Decisions, KeptConversation, Rule, RuleAction, RuleMemory};
 use hob_doors::{BindDoorError, Door, DoorRequest};
-use hob_events::{Offer, Record, ToolName, ToolSpec};
+use hob_events::{Offer, Record, SenseName, ToolName, ToolSpec};
 use hob_model::media::image::UnknownBudget;
 use hob_model::{Description, ModelWorker, OpenModelError, Report, StartWorkerError, UnknownVariant};
 use hob_mqtt::{MqttClient, MqttEvent, StartMqttError, Topics};
@@ -147,6 +150,9 @@ pub struct Built {
     opening: Option<Opening>,
     worker: ModelWorker,
     connection: Option<hob_mqtt::Connection>,
+    listening: Listening,
+    /// The task that speaks.
+    speaker: Option<Speaker>,
     effects: TaskTracker,
     back: mpsc::Sender<Told>,
     told: mpsc::Receiver<Told>,
@@ -214,6 +220,15 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let next_turn = store.next_turn()?.0;
     let remembered = store.remembered()?;
     let gone = forgotten(&settings, &remembered);
+    let (of_microphones, remembered): (Vec<_>, Vec<_>) =
+        remembered.into_iter().partition(|(name, _)| name.starts_with(spoken::REMEMBERED));
+    let muted = |name: &SenseName| {
+        of_microphones.iter().any(|(piece, _)| piece.strip_prefix(spoken::REMEMBERED) == Some(name.as_str()))
+    };
+    let needs =
+        Needs { runtime: models.runtime().clone(), model: model.clone(), spoken: models.spoken(), back: back.clone() };
+    let (microphones, listening) = Microphones::open(&settings.microphone, muted, needs);
+    let (voice, speaker) = VoiceHandle::open(&settings.voice, microphones.clone()).unzip();
     let rules = open_rules(&settings, &devices, RuleMemory::of(remembered), now())?;
     let mut agent = Agent::new(settings.agent.clone(), rules, offer, Some(about.name.clone()), next_turn)
         .thinking(settings.model.thinking)
@@ -223,8 +238,11 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let mut first = restore(&mut agent, &store, whole)?;
     first.records.extend(gone);
 
-    let stages = Stages { plugins, writer, store, model, mqtt, topics, devices, states, serving, shelf };
+    let stages =
+        Stages { plugins, writer, store, model, mqtt, topics, devices, states, serving, shelf, microphones, voice };
     Ok(Built {
+        listening,
+        speaker,
         settings,
         stages,
         agent,
@@ -331,6 +349,10 @@ impl Built {
             broker.spawn("broker", connection.run(broker_stop.clone()));
         }
         self.watch_plugins(&mut supervisor);
+        self.listening.start(&self.settings.senses).map_err(StartError::Thread)?;
+        if let Some(speaker) = self.speaker.take() {
+            supervisor.spawn("voice", speaker.run(supervisor.stop_token()));
+        }
         let about = serde_json::to_value(&self.model).unwrap_or_default();
         let (limits, back) = (self.settings.commands, self.back.clone());
         let mut driver = Driver::new(self.agent, self.stages.clone(), limits, about, self.models, back);
@@ -468,7 +490,10 @@ fn restore(agent: &mut Agent, store: &Store, whole: bool) -> Result<Decisions, R
 
 /// Forgets what rules remember that are gone. What all remember together has no name.
 fn forgotten(settings: &Settings, remembered: &[(String, serde_json::Value)]) -> Vec<Record> {
-    let gone = |name: &str| !name.is_empty() && settings.rule.iter().all(|rule| rule.name != name);
+    let gone = |name: &str| match name.strip_prefix(spoken::REMEMBERED) {
+        Some(microphone) => settings.microphone.iter().all(|known| known.name.as_str() != microphone),
+        None => !name.is_empty() && settings.rule.iter().all(|rule| rule.name != name),
+    };
     let pieces = remembered.iter().map(|(name, _)| name).filter(|name| gone(name));
     pieces.map(|piece| Record::Remembered { piece: piece.clone(), memory: None }).collect()
 }

@@ -11,12 +11,15 @@ impl Driver {
     pub(crate) fn tell_status(&mut self, update: &StatusUpdate, source: &Source) {
         self.followers.status(update);
         let Ok(payload) = serde_json::to_vec(update) else { return };
+        if let (Some(question), Source::Microphone { name }) = (&update.question, source) {
+            self.answer_aloud(question, Some(name));
+        }
         // A question goes out whichever door the command came through: the answer may come through another.
         if update.status == Status::AwaitingConfirmation {
             note(self.publish(Outgoing::json(self.stages.topics.questions(), payload.clone()), Class::Status));
         }
         match source {
-            Source::Mqtt { .. } | Source::Rule { .. } => {
+            Source::Mqtt { .. } | Source::Rule { .. } | Source::Microphone { .. } => {
                 note(self.publish(Outgoing::json(self.stages.topics.status(&update.id), payload), Class::Status));
             }
             Source::Socket { .. } => {}
@@ -27,9 +30,12 @@ impl Driver {
     pub(crate) fn tell_final(&mut self, result: &CommandResult, source: &Source) -> Result<(), DriverError> {
         self.stages.serving.ends(&result.id);
         tracing::info!(command = %result.id, status = ?result.status, speech = result.speech, "finished");
+        if let Source::Microphone { name } = source {
+            self.answer_aloud(&result.speech, Some(name));
+        }
         let heard = self.followers.last(result);
         match source {
-            Source::Mqtt { .. } | Source::Rule { .. } => {
+            Source::Mqtt { .. } | Source::Rule { .. } | Source::Microphone { .. } => {
                 if let Ok(Some(stored)) = self.stages.store.final_of(&result.id) {
                     note(self.publish_final(&stored));
                 }
@@ -49,7 +55,7 @@ impl Driver {
     pub(crate) fn publish_final(&self, stored: &StoredFinal) -> Result<(), TellError> {
         let (topic, correlation) = match &stored.source {
             Source::Mqtt { response_topic, correlation } => (response_topic.clone(), correlation.clone()),
-            Source::Socket { .. } | Source::Rule { .. } => (None, None),
+            Source::Socket { .. } | Source::Rule { .. } | Source::Microphone { .. } => (None, None),
         };
         let topic = topic.unwrap_or_else(|| self.stages.topics.result(&stored.result.id));
         match self.publish_result(&stored.result.id, topic.clone(), correlation.clone(), stored.payload.clone()) {

@@ -303,6 +303,11 @@ impl Client {
         timeout(DEADLINE, search).await.with_context(|| self.in_vain(what))?
     }
 
+    /// How many messages so far are like that.
+    pub fn count(&self, mut like: impl FnMut(&Message) -> bool) -> usize {
+        self.messages().iter().filter(|message| like(message)).count()
+    }
+
     fn in_vain(&self, what: &str) -> String {
         let messages = self.messages();
         let last = messages.iter().rev().take(8).rev();

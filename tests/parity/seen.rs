@@ -4,7 +4,7 @@ use crate::stand_in::{last_row, likeliest, prefill};
 use anyhow::{Context, bail, ensure};
 use hob_events::{Frame, Medium, MediumId};
 use hob_model::media::image::ImageBudget;
-use hob_model::{MediaSettings, ModelFolder, OrtDecoder, Rows, Senses, Shown, Variant};
+use hob_model::{MediaSettings, ModelFolder, OrtDecoder, Rows, Senses, Shown, Spoken, Variant};
 use hob_onnx::{Runtime, SessionSettings, Stop};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -109,6 +109,7 @@ pub(crate) fn seen(runtime: &Runtime, path: &Path, variant: Variant, remarks: &m
             folder: shelf.path().to_owned(),
             image_tokens: ImageBudget::try_from(case.budget)?,
             encoder_idle: Duration::from_secs(60),
+            spoken: Spoken::default(),
         };
         let senses = Senses::new(runtime, &folder, &SessionSettings::default(), settings, false);
         decoder.see_with(&senses);

@@ -373,6 +373,7 @@ impl Agent {
         out.record(Record::Began { command: command.id.clone(), turn: id });
         let words = match &command.ask {
             Ask::Text(words) => words.clone(),
+            Ask::Speech => String::new(),
             Ask::Call { tool, args } => reply::call_in_words(tool.as_str(), args),
         };
         let user = user_text(&command, &words);
@@ -382,7 +383,7 @@ impl Agent {
         let mut turn = Turn::new(id, command, past.as_ref(), user, deadline);
         turn.timings.queue_ms = to_ms(at.since(turn.command.received));
         match ask {
-            Ask::Text(_) => self.ask_model(at, turn, out),
+            Ask::Text(_) | Ask::Speech => self.ask_model(at, turn, out),
             Ask::Call { tool, args } => {
                 let call = WrittenCall { tool: tool.into(), args, confidence: Confidence::CERTAIN };
                 turn.todo.push_back(Written { call, lowest: turn.command.trust });
@@ -415,7 +416,7 @@ impl Agent {
             },
             allowed: if turn.acted { Allowed::CallsOrEnd } else { Allowed::CallsOrText },
             priority: match &turn.command.source {
-                Source::Mqtt { .. } | Source::Socket { .. } => Priority::Person,
+                Source::Mqtt { .. } | Source::Socket { .. } | Source::Microphone { .. } => Priority::Person,
                 Source::Rule { .. } => Priority::Sensor,
             },
             conversation: turn.command.conversation.clone(),

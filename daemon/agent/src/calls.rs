@@ -191,5 +191,6 @@ pub fn source_word(source: &Source) -> String {
         Source::Mqtt { .. } => "mqtt".to_owned(),
         Source::Socket { uid } => format!("socket uid {uid}"),
         Source::Rule { rule } => format!("rule {rule}"),
+        Source::Microphone { name } => format!("microphone {name}"),
     }
 }

@@ -30,10 +30,11 @@ pub fn system_text(instructions: &str, inventory: &Inventory) -> String {
     text
 }
 
-/// The user's turn: the words, with the speaker's room in front when it is known.
+/// The user's turn: the words, with the speaker's room in front when it is known. Spoken words stand before it as a sound.
 #[must_use]
 pub fn user_text(command: &Command, words: &str) -> String {
     match &command.area {
+        Some(area) if words.is_empty() => format!("({area})"),
         Some(area) => format!("({area}) {words}"),
         None => words.to_owned(),
     }

@@ -2,8 +2,8 @@
 
 use crate::agent::Conversation;
 use hob_events::{
-    CallId, Command, Message, Outcome, Part, Receipt, Timings, TokenizerId, ToolCall, Trust, TurnId, UnixMs, Writing,
-    WrittenCall,
+    CallId, Command, Medium, Message, Outcome, Part, Receipt, Timings, TokenizerId, ToolCall, Trust, TurnId, UnixMs,
+    Writing, WrittenCall,
 };
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -189,8 +189,10 @@ impl Turn {
 /// commands say.
 pub(crate) fn lowest_of(messages: &[Message]) -> Trust {
     let returned = |part: &Part| matches!(part, Part::Response { .. });
+    // The command says how far its own speaker is believed.
+    let shown = |medium: &Medium| !matches!(medium, Medium::Speech { .. });
     let of = |message: &Message| match message {
-        Message::User { media, .. } if !media.is_empty() => Trust::Untrusted,
+        Message::User { media, .. } if media.iter().any(shown) => Trust::Untrusted,
         Message::Model { parts } if parts.iter().any(returned) => Trust::Device,
         Message::User { .. } | Message::Model { .. } => Trust::Owner,
     };

@@ -46,6 +46,22 @@ pub enum Request {
         /// Its number.
         upload: u64,
     },
+    /// How every microphone is.
+    Microphones,
+    /// Mutes a microphone, or no longer.
+    Mute {
+        /// Its name.
+        microphone: String,
+        /// Whether it is to be.
+        muted: bool,
+    },
+    /// The button of a microphone: what is said next is meant for hob, or was all.
+    Listen {
+        /// Its name.
+        microphone: String,
+        /// Whether it was pressed, or let go.
+        pressed: bool,
+    },
     /// What the rules looked at last, and what each decided.
     Rules {
         /// How many of the newest.

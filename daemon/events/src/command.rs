@@ -2,7 +2,7 @@
 //!
 //! Every door (MQTT, control socket) parses with [`parse_command`], so that all speak the same contract.
 
-use crate::ids::{CommandId, ConversationId, InvalidId, ToolName, UnixMs};
+use crate::ids::{CommandId, ConversationId, InvalidId, SenseName, ToolName, UnixMs};
 use crate::medium::{Frame, MAX_FRAMES, Medium, MediumId};
 use crate::thinking::Thinking;
 use crate::trust::Trust;
@@ -31,6 +31,11 @@ pub enum Source {
         /// The rule's name.
         rule: String,
     },
+    /// Somebody spoke.
+    Microphone {
+        /// Where.
+        name: SenseName,
+    },
 }
 
 /// What is asked.
@@ -39,6 +44,8 @@ pub enum Source {
 pub enum Ask {
     /// Plain words: the model decides.
     Text(String),
+    /// Words that were said, and that nobody has written down: the first of the command's media. The model hears them.
+    Speech,
     /// A tool call written out: no model is asked.
     Call {
         /// Which tool.

@@ -157,6 +157,10 @@ text_id!(
     PluginName
 );
 text_id!(
+    /// A microphone or a camera of this node.
+    SenseName
+);
+text_id!(
     /// A tool, unique on this node over all plugins.
     ToolName
 );

@@ -25,7 +25,9 @@ pub use conversation::{
 };
 pub use device::{Area, Delivery, Device, DeviceAction, DeviceKind, DeviceState, Inventory, same_name};
 pub use event::{Event, EventKind};
-pub use ids::{CallId, CommandId, ConversationId, InvalidId, NodeName, PluginName, ToolName, TurnId, UnixMs};
+pub use ids::{
+    CallId, CommandId, ConversationId, InvalidId, NodeName, PluginName, SenseName, ToolName, TurnId, UnixMs,
+};
 pub use medium::{Frame, InvalidMediumId, MAX_FRAMES, Medium, MediumId};
 pub use record::{AuditEntry, AuditKind, Record};
 pub use result::{ActionReport, CommandResult, ErrorReport, Status, StatusUpdate, Timings};

@@ -74,6 +74,12 @@ pub enum Medium {
         /// Its bytes.
         id: MediumId,
     },
+    /// What whoever gives the command said. Only hob's own microphones make one; it is kept in memory alone, and believed as
+    /// far as its speaker is, where every other sound is believed not at all.
+    Speech {
+        /// Its samples.
+        id: MediumId,
+    },
     /// Text too long to be said: UTF-8.
     Document {
         /// Its bytes.
@@ -100,10 +106,11 @@ pub struct Frame {
 pub const MAX_FRAMES: usize = 32;
 
 impl Medium {
-    /// Every name in it.
-    pub fn ids(&self) -> impl Iterator<Item = MediumId> {
+    /// Every name in it that lies on the shelf.
+    pub fn shelved(&self) -> impl Iterator<Item = MediumId> {
         let (one, frames) = match self {
             Self::Image { id } | Self::Audio { id } | Self::Document { id } => (Some(*id), [].as_slice()),
+            Self::Speech { .. } => (None, [].as_slice()),
             Self::Video { frames } => (None, frames.as_slice()),
         };
         one.into_iter().chain(frames.iter().map(|frame| frame.id))
@@ -135,6 +142,6 @@ mod tests {
         let media = [Medium::Image { id }, Medium::Video { frames: vec![Frame { at_ms: 1500, id }] }];
         let json = serde_json::to_string(&media).unwrap().replace(&id.to_string(), "<id>");
         insta::assert_snapshot!(json, @r#"[{"kind":"image","id":"<id>"},{"kind":"video","frames":[{"at_ms":1500,"id":"<id>"}]}]"#);
-        assert_eq!(media.iter().flat_map(Medium::ids).count(), 2);
+        assert_eq!(media.iter().flat_map(Medium::shelved).count(), 2);
     }
 }

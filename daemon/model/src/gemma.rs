@@ -457,6 +457,10 @@ impl LanguageModel for Gemma {
         self.senses.as_ref()?.rest(now)
     }
 
+    fn senses(&self) -> Option<Senses> {
+        self.senses.clone()
+    }
+
     fn recall(&self) -> Option<Recall> {
         let front = Arc::clone(&self.front);
         front.memo.is_some().then(|| -> Recall { Box::new(move |order| front.recall_order(order)) })

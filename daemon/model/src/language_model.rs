@@ -1,5 +1,6 @@
 //! A model as the worker sees it.
 
+use crate::encoder::Senses;
 use crate::front::Recalled;
 use crate::interrupt::Interrupt;
 use hob_events::{GenerateFailure, GenerateOrder, Generated, Prompt, TurnId};
@@ -67,6 +68,11 @@ pub trait LanguageModel: Send {
     /// should there be nothing to do until then.
     fn rest(&mut self, now: Instant) -> Option<Instant> {
         let _: Instant = now;
+        None
+    }
+
+    /// Its ears and eyes, for what is taken in before it is asked about; nothing for a model without.
+    fn senses(&self) -> Option<Senses> {
         None
     }
 

@@ -65,7 +65,7 @@ pub use requantized::{
 };
 pub use sampler::{Choice, Sampler, Sampling, sureness};
 pub use scripted::{Scripted, ScriptedModel};
-pub use soft::{FIRST_SOFT, MediaSettings, Rows, Shown, is_soft};
+pub use soft::{FIRST_SOFT, MediaSettings, Rows, Shown, Spoken, is_soft};
 pub use worker::{
     ModelWorker, Opener, PANICS_IN_A_ROW, Plan, Planner, Report, Standing, StartWorkerError, SwapFailure, SwapNotBegun,
     WorkerHandle, WorkerSettings,

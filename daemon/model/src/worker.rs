@@ -11,6 +11,7 @@ mod swap;
 pub use swap::{Opener, Plan, Planner, Standing, SwapFailure, SwapNotBegun};
 
 use crate::describe::Description;
+use crate::encoder::Senses;
 use crate::interrupt::Interrupt;
 use crate::language_model::Recall;
 use crate::queue::{Queue, Waiting};
@@ -109,6 +110,8 @@ struct State {
     untold: Vec<Report>,
     /// Answers from the memo of the present model, where it has one; also while that is unloaded.
     recall: Option<Arc<Recall>>,
+    /// The ears and eyes of the present model, while it is open.
+    senses: Option<Senses>,
     /// Looks for the model to come; taken up when nothing is under way.
     swap: Option<Planner>,
     /// A swap was asked for and has not ended.
@@ -143,6 +146,7 @@ impl ModelWorker {
             forgotten: Vec::new(),
             untold: Vec::new(),
             recall: None,
+            senses: None,
             swap: None,
             swapping: false,
             standing: Standing::Opening,
@@ -252,6 +256,12 @@ impl WorkerHandle {
         }
         self.shared.changed.notify_all();
         Ok(())
+    }
+
+    /// The ears and eyes of the model while it is open, for what is taken in before it is asked about.
+    #[must_use]
+    pub fn senses(&self) -> Option<Senses> {
+        self.shared.lock().senses.clone()
     }
 
     /// What the worker holds now.

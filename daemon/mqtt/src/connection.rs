@@ -56,6 +56,13 @@ pub enum MqttEvent {
         /// `yes`, `no` and the like.
         arrived: Arrived,
     },
+    /// Something for a microphone.
+    Microphone {
+        /// Its name, as the topic has it.
+        name: String,
+        /// What.
+        order: MicrophoneOrder,
+    },
     /// A message on another topic that is listened to.
     Message {
         /// The topic.
@@ -70,6 +77,17 @@ pub enum MqttEvent {
         /// Which command.
         command: CommandId,
     },
+}
+
+/// What people and satellites want of a microphone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MicrophoneOrder {
+    /// Mute it, or no longer.
+    Mute(bool),
+    /// Its button was pressed, or let go.
+    Listen(bool),
+    /// Sound: 16 kHz, one channel, 16 bits, the lower byte first.
+    Sound(Bytes),
 }
 
 /// A message on one of hob's own topics, unacknowledged.
@@ -349,6 +367,14 @@ impl Connection {
                 match kind {
                     Incoming::Command => MqttEvent::Command(arrived),
                     Incoming::Answer(command) => MqttEvent::Answer { command, arrived },
+                    Incoming::Mute(_) | Incoming::Listen(_) | Incoming::Sound(_) => {
+                        let Arrived { payload, retained, ack, .. } = arrived;
+                        ack.give(self.shared.client());
+                        match for_microphone(kind, payload, retained) {
+                            Some(event) => event,
+                            None => return Ok(()),
+                        }
+                    }
                 }
             }
         };
@@ -432,3 +458,26 @@ impl Connection {
 
 /// The driver is gone: there is nobody to tell.
 struct Gone;
+
+/// What a message wants of a microphone. A kept one wants nothing: a button that is pressed at every start is none, and
+/// hob itself remembers what is muted.
+fn for_microphone(kind: Incoming, payload: Bytes, retained: bool) -> Option<MqttEvent> {
+    let switched = |payload: &[u8]| match payload.trim_ascii().to_ascii_lowercase().as_slice() {
+        b"on" | b"true" | b"1" => Some(true),
+        b"off" | b"false" | b"0" => Some(false),
+        _ => {
+            tracing::warn!("for a microphone came neither on nor off: it is left alone");
+            None
+        }
+    };
+    if retained {
+        return None;
+    }
+    let (name, order) = match kind {
+        Incoming::Mute(name) => (name, MicrophoneOrder::Mute(switched(&payload)?)),
+        Incoming::Listen(name) => (name, MicrophoneOrder::Listen(switched(&payload)?)),
+        Incoming::Sound(name) => (name, MicrophoneOrder::Sound(payload)),
+        Incoming::Command | Incoming::Answer(_) => return None,
+    };
+    Some(MqttEvent::Microphone { name, order })
+}

@@ -16,7 +16,7 @@ pub mod subscriptions;
 mod topics;
 
 pub use client::{Delivered, MqttClient, TellError};
-pub use connection::{Ack, Arrived, Connection, MqttEvent};
+pub use connection::{Ack, Arrived, Connection, MicrophoneOrder, MqttEvent};
 pub use outbox::{Class, Outgoing};
 pub use settings::{MqttSettings, StartMqttError};
 pub use topics::Topics;

@@ -1,6 +1,6 @@
 //! The names of hob's topics.
 
-use hob_events::{CommandId, NodeName};
+use hob_events::{CommandId, NodeName, SenseName};
 
 /// Everything under `hob/<node>/`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,12 @@ pub enum Incoming {
     Command,
     /// The answer to a command's question.
     Answer(CommandId),
+    /// A microphone is to be muted, or no longer.
+    Mute(String),
+    /// The button of a microphone.
+    Listen(String),
+    /// Sound of a satellite.
+    Sound(String),
 }
 
 impl Topics {
@@ -60,12 +66,39 @@ impl Topics {
         format!("hob/{}/availability", self.node)
     }
 
+    /// How a microphone is. Retained.
+    #[must_use]
+    pub fn microphone_state(&self, name: &SenseName) -> String {
+        format!("hob/{}/microphone/{name}/state", self.node)
+    }
+
+    /// Whether a microphone is muted: `on` or `off`. Retained.
+    #[must_use]
+    pub fn microphone_mute(&self, name: &SenseName) -> String {
+        format!("hob/{}/microphone/{name}/mute", self.node)
+    }
+
+    /// What is for microphones comes in under these filters.
+    #[must_use]
+    pub fn for_microphones(&self) -> [String; 3] {
+        ["mute/set", "listen/set", "sound"].map(|what| format!("hob/{}/microphone/+/{what}", self.node))
+    }
+
     /// What an incoming topic is for; nothing when it is not ours.
     #[must_use]
     pub fn read(&self, topic: &str) -> Option<Incoming> {
         let below = topic.strip_prefix("hob/")?.strip_prefix(self.node.as_str())?.strip_prefix('/')?;
         if below == "command" {
             return Some(Incoming::Command);
+        }
+        if let Some((name, what)) = below.strip_prefix("microphone/").and_then(|rest| rest.split_once('/')) {
+            let name = name.to_owned();
+            return match what {
+                "mute/set" => Some(Incoming::Mute(name)),
+                "listen/set" => Some(Incoming::Listen(name)),
+                "sound" => Some(Incoming::Sound(name)),
+                _ => None,
+            };
         }
         let id = below.strip_prefix("confirm/")?.strip_suffix("/set")?;
         CommandId::new(id).ok().map(Incoming::Answer)
@@ -91,9 +124,16 @@ mod tests {
     fn commands_and_answers_are_told_apart() {
         assert_eq!(topics().read("hob/attic/command"), Some(Incoming::Command));
         assert_eq!(topics().read("hob/attic/confirm/a1/set"), Some(Incoming::Answer(CommandId::lossy("a1"))));
-        for other in
-            ["hob/cellar/command", "hob/attic/command/a/result", "hob/attic/confirm//set", "zigbee2mqtt/x", "hob/attic"]
-        {
+        assert_eq!(topics().read("hob/attic/microphone/hall/mute/set"), Some(Incoming::Mute("hall".to_owned())));
+        assert_eq!(topics().read("hob/attic/microphone/hall/sound"), Some(Incoming::Sound("hall".to_owned())));
+        for other in [
+            "hob/cellar/command",
+            "hob/attic/microphone/hall/state",
+            "hob/attic/command/a/result",
+            "hob/attic/confirm//set",
+            "zigbee2mqtt/x",
+            "hob/attic",
+        ] {
             assert_eq!(topics().read(other), None, "{other}");
         }
     }

@@ -13,13 +13,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Where sound comes from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Source {
     /// A microphone, by the stable name of its device.
     Microphone(String),
     /// A WAV file, as fast as it can be read: for trying things out.
     Wav(PathBuf),
+    /// Somebody else hands samples over, 16 kHz and one channel, as a satellite does. When nothing comes for a while, what was
+    /// said is at its end.
+    Fed(Receiver<Fed>),
 }
+
+/// Samples that are handed over.
+pub type Fed = Vec<f32>;
 
 /// What happens while somebody listens.
 #[derive(Debug, Clone, PartialEq)]
@@ -122,6 +128,7 @@ impl<'a> Listener<'a> {
         match source {
             Source::Wav(path) => self.read(path),
             Source::Microphone(device) => self.hear(device),
+            Source::Fed(fed) => self.take_fed(fed),
         }
     }
 
@@ -153,6 +160,27 @@ impl<'a> Listener<'a> {
         }
         self.end();
         (self.tell)(Told::Ended);
+        Ok(())
+    }
+
+    fn take_fed(&mut self, fed: &Receiver<Fed>) -> Result<(), ListenError> {
+        let mut framer = Framer::new(RATE, 1)?;
+        self.begin(RATE, 1)?;
+        let mut last = Instant::now();
+        while !self.stop.load(Ordering::Relaxed) {
+            match fed.recv_timeout(GLANCE) {
+                Ok(samples) => {
+                    last = Instant::now();
+                    self.take(&mut framer, &samples)?;
+                }
+                Err(RecvTimeoutError::Timeout) if last.elapsed() > STALLED && self.segmenter.is_speech() => self.end(),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        self.end();
+        // What nobody listens to any more is not kept for later.
+        while fed.try_recv().is_ok() {}
         Ok(())
     }
 

@@ -26,14 +26,14 @@ pub(super) async fn ask_daemon(socket: &Path, request: Request) -> anyhow::Resul
 pub(super) fn data_of(reply: Reply) -> anyhow::Result<Value> {
     match reply {
         Reply::Data { value } => Ok(value),
+        Reply::Done => Ok(Value::Null),
         Reply::Error { code, message } => bail!("{message} [{code}]"),
         other @ (Reply::Accepted { .. }
         | Reply::Status(_)
         | Reply::Reading { .. }
         | Reply::Text { .. }
         | Reply::Final { .. }
-        | Reply::Progress { .. }
-        | Reply::Done) => bail!("hob answered something else: {other:?}"),
+        | Reply::Progress { .. }) => bail!("hob answered something else: {other:?}"),
     }
 }
 

@@ -185,7 +185,7 @@ fn dispatch(context: &Invocation, command: Command) -> anyhow::Result<Exit> {
         Command::Doctor => runtime.block_on(doctor::doctor(context)),
         Command::Audit(audit) => runtime.block_on(audit::audit(context, audit)),
         Command::Rules { command } => runtime.block_on(rules::rules(context, command)),
-        Command::Senses { command } => senses::senses(context, &command),
+        Command::Senses { command } => runtime.block_on(senses::senses(context, command)),
         Command::Status => runtime.block_on(look::status(context)),
         Command::Completions { .. } => Ok(Exit::Ok),
     };

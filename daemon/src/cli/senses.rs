@@ -1,7 +1,10 @@
 //! `hob senses`: what can be listened to, and what is heard there.
 
+use super::look::ask_daemon;
 use super::{Invocation, print_line};
 use crate::exit::Exit;
+use anyhow::bail;
+use hob_doors::Request;
 use hob_onnx::Runtime;
 use hob_senses::listen::{Listener, Source, Told};
 use hob_senses::microphone::{DEFAULT, Found, devices};
@@ -31,6 +34,26 @@ pub(super) enum Senses {
         #[arg(long, default_value_t = 10, value_name = "N")]
         seconds: u64,
     },
+    /// Say how the microphones of a running hob are.
+    Status,
+    /// Close a microphone of a running hob: nothing is heard there until it is unmuted, over a restart too.
+    Mute {
+        /// Its name in the settings.
+        microphone: String,
+    },
+    /// Open a microphone again.
+    Unmute {
+        /// Its name in the settings.
+        microphone: String,
+    },
+    /// Press the button of a microphone of a running hob: what is said there next is meant for it.
+    Listen {
+        /// Its name in the settings.
+        microphone: String,
+        /// Let the button go: what was said so far is all.
+        #[arg(long)]
+        end: bool,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -41,14 +64,47 @@ Examples:
 
 Exit codes: 0 sound came · 1 none came";
 
-pub(super) fn senses(invocation: &Invocation, command: &Senses) -> anyhow::Result<Exit> {
+pub(super) async fn senses(invocation: &Invocation, command: Senses) -> anyhow::Result<Exit> {
     match command {
         Senses::List => list(invocation),
+        Senses::Status => status(invocation).await,
+        Senses::Mute { microphone } => order(invocation, Request::Mute { microphone, muted: true }).await,
+        Senses::Unmute { microphone } => order(invocation, Request::Mute { microphone, muted: false }).await,
+        Senses::Listen { microphone, end } => order(invocation, Request::Listen { microphone, pressed: !end }).await,
         Senses::Test { device, file, seconds } => {
-            let source = file.clone().map_or_else(|| Source::Microphone(device.clone()), Source::Wav);
-            test(invocation, &source, Duration::from_secs(*seconds))
+            let source = file.map_or(Source::Microphone(device), Source::Wav);
+            test(invocation, &source, Duration::from_secs(seconds))
         }
     }
+}
+
+/// Asks a running hob, and has nothing to print where it went well.
+async fn order(invocation: &Invocation, request: Request) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    match ask_daemon(&settings.doors.socket, request).await? {
+        Some(_) => Ok(Exit::Ok),
+        None => bail!("no hob listens on {}", settings.doors.socket.display()),
+    }
+}
+
+async fn status(invocation: &Invocation) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let Some(microphones) = ask_daemon(&settings.doors.socket, Request::Microphones).await? else {
+        bail!("no hob listens on {}", settings.doors.socket.display());
+    };
+    let lines = || {
+        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
+        let line = |entry: &Value| {
+            let (name, device, area) = (text(entry, "name"), text(entry, "device"), text(entry, "area"));
+            format!("{name:16} {device:24} {area:12} {} {}", text(entry, "is"), text(entry, "reason"))
+        };
+        match microphones.as_array().map(Vec::as_slice) {
+            None | Some([]) => vec!["no microphones: name one in the settings, under [[microphone]]".to_owned()],
+            Some(all) => all.iter().map(|entry| line(entry).trim_end().to_owned()).collect(),
+        }
+    };
+    invocation.print(&microphones, lines)?;
+    Ok(Exit::Ok)
 }
 
 fn list(invocation: &Invocation) -> anyhow::Result<Exit> {

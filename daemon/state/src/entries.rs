@@ -164,7 +164,10 @@ pub(crate) fn source_key(source: &Source) -> Option<[u8; 32]> {
         Source::Mqtt { response_topic, correlation: Some(correlation) } => {
             Some(correlation_key(response_topic.as_deref(), correlation))
         }
-        Source::Mqtt { correlation: None, .. } | Source::Socket { .. } | Source::Rule { .. } => None,
+        Source::Mqtt { correlation: None, .. }
+        | Source::Socket { .. }
+        | Source::Rule { .. }
+        | Source::Microphone { .. } => None,
     }
 }
 

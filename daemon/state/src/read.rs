@@ -195,7 +195,7 @@ impl Store {
         let commands = self.unfinished()?.into_iter().flat_map(|unfinished| unfinished.command.media);
         let messages = self.conversations()?.into_iter().flat_map(|conversation| conversation.messages);
         let spoken = messages.flat_map(|message| message.media().to_vec());
-        Ok(commands.chain(spoken).flat_map(|medium| medium.ids().collect::<Vec<_>>()).collect())
+        Ok(commands.chain(spoken).flat_map(|medium| medium.shelved().collect::<Vec<_>>()).collect())
     }
 
     /// The value of a key of a plugin's store.

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
-
-from .model import Pocket
+from torch import Tensor, nn
 
 MUON_MOMENTUM = 0.95
 CLIP = 1.0
@@ -25,24 +24,32 @@ def orthogonal(matrices: Tensor, steps: int = 5) -> Tensor:
 
 
 class Optimizer:
-    """Both at once; `scale` is the schedule's share of the full rates."""
+    """Both at once; `scale` is the schedule's share of the full rates. `body` says by its name whether a matrix is Muon's."""
 
-    def __init__(self, model: Pocket, muon: float = 0.125, adam: float = 4e-3, decay: float = 0.04):
+    def __init__(
+        self,
+        model: nn.Module,
+        muon: float = 0.125,
+        adam: float = 4e-3,
+        decay: float = 0.04,
+        body: Callable[[str], bool] = lambda name: "embed" not in name,
+    ):
         self.model, self.muon, self.decay = model, muon, decay
-        body = [(name, p) for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
-        names = {name for name, _ in body}
-        rest = [p for name, p in model.named_parameters() if name not in names]
+        trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+        inner = [(name, p) for name, p in trained if p.ndim == 2 and body(name)]
+        names = {name for name, _ in inner}
+        rest = [p for name, p in trained if name not in names]
         self.adam_rate = adam
         self.adam = torch.optim.AdamW(
             [
-                {"params": [p for p in rest if p.ndim == 2], "weight_decay": 0.05},
+                {"params": [p for p in rest if p.ndim >= 2], "weight_decay": 0.05},
                 {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0},
             ],
             lr=adam,
             betas=(0.9, 0.98),
         )
         groups: dict[tuple, list] = defaultdict(list)
-        for _, p in body:
+        for _, p in inner:
             groups[tuple(p.shape)].append(p)
         self.groups = list(groups.values())
         self.momentum = [torch.zeros(len(group), *group[0].shape) for group in self.groups]

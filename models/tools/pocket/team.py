@@ -9,8 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as multiprocessing
-
-from .model import Pocket
+from torch import nn
 
 
 class Team:
@@ -33,7 +32,7 @@ class Team:
         dist.broadcast(shared, 0)
         return shared.item()
 
-    def average(self, model: Pocket) -> None:
+    def average(self, model: nn.Module) -> None:
         """Replaces each gradient by its mean over the team."""
         if self.size == 1:
             return

@@ -1,13 +1,13 @@
 //! The media that one model has been shown: where each lies, how many rows it has, and which ids they are.
 
 use super::look::Look;
-use super::{FIRST_SOFT, Rows, Sense, Shown, Sight};
+use super::{FIRST_SOFT, Rows, Sense, Shown, Sight, Spoken};
 use crate::folder::{AUDIO, ModelFolder, VISION};
 use crate::interrupt::Interruption;
 use crate::media::document::{self, ReadDocumentError};
 use crate::media::image::{self, CutPictureError, ImageBudget, Patches, ReadImageError};
 use crate::media::mel::{self, Frames};
-use crate::media::sound::{self, ReadSoundError};
+use crate::media::sound::{self, ReadSoundError, Sound};
 use crate::media::video;
 use hob_events::{Medium, MediumId};
 use sha2::{Digest, Sha256};
@@ -26,6 +26,8 @@ pub struct MediaSettings {
     pub image_tokens: ImageBudget,
     /// An encoder that has nothing to do for so long gives its memory back.
     pub encoder_idle: Duration,
+    /// What was said lately.
+    pub spoken: Spoken,
 }
 
 impl MediaSettings {
@@ -65,6 +67,8 @@ pub(crate) enum ShowMediumError {
     NoEncoder { sense: Sense, file: PathBuf },
     #[error("the {what} {id} is not there any more: hand it over again")]
     Gone { what: &'static str, id: MediumId },
+    #[error("what was said is not known any more: say it again")]
+    Unsaid,
     #[error("the {what} {id} cannot be read")]
     Unreadable {
         what: &'static str,
@@ -195,6 +199,9 @@ impl Library {
         Ok(match medium {
             Medium::Image { id } => Shown::Picture(rows(*id, Sense::Picture(settings.image_tokens))?),
             Medium::Audio { id } => Shown::Sound(rows(*id, Sense::Sound)?),
+            Medium::Speech { id } => Shown::Sound(rows(*id, Sense::Sound).map_err(|error| {
+                if matches!(error, ShowMediumError::Gone { .. }) { ShowMediumError::Unsaid } else { error }
+            })?),
             Medium::Document { id } => {
                 let bytes = settings.read("document", *id)?;
                 let text = document::decode(&bytes).map_err(|reason| ShowMediumError::Document { id: *id, reason })?;
@@ -249,21 +256,31 @@ impl Library {
 
     fn prepare(&self, sight: Sight) -> Result<Prepared, ShowMediumError> {
         let settings = self.settings.as_ref().ok_or(ShowMediumError::NoShelf)?;
+        if sight.sense == Sense::Sound
+            && let Some(said) = settings.spoken.samples(sight.medium)
+        {
+            return heard(sight.medium, mel::features(&Sound::from_samples(&said, 1, SPOKEN_RATE)?));
+        }
         let bytes = settings.read(sight.sense.name(), sight.medium)?;
         Ok(match sight.sense.budget() {
             Some(budget) => Prepared::Picture(Arc::new(image::patches(&image::decode(&bytes)?, budget)?)),
-            None => {
-                let frames = mel::features(&sound::decode_wav(&bytes)?);
-                if frames.soft_tokens() == 0 {
-                    return Err(ShowMediumError::TooShort { id: sight.medium });
-                }
-                Prepared::Sound(Arc::new(frames))
-            }
+            None => return heard(sight.medium, mel::features(&sound::decode_wav(&bytes)?)),
         })
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Samples a second of what was said.
+const SPOKEN_RATE: u32 = 16_000;
+
+/// A sound that is long enough to be heard.
+fn heard(id: MediumId, frames: Frames) -> Result<Prepared, ShowMediumError> {
+    match frames.soft_tokens() {
+        0 => Err(ShowMediumError::TooShort { id }),
+        _ => Ok(Prepared::Sound(Arc::new(frames))),
     }
 }
 

@@ -8,12 +8,14 @@
 mod library;
 mod look;
 mod sight;
+mod spoken;
 
 pub use library::MediaSettings;
 pub(crate) use library::{Absent, Library, Place, Prepared, ShowMediumError};
 pub(crate) use look::Look;
 pub use sight::{Rows, Shown};
 pub(crate) use sight::{Sense, Sight};
+pub use spoken::Spoken;
 
 /// Where the ids of rows that are no words begin. No vocabulary has as many tokens.
 pub const FIRST_SOFT: u32 = 1 << 31;

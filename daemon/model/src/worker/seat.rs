@@ -80,7 +80,9 @@ impl Shared {
                 Job::Unload => {
                     tracing::info!("nobody asked for a while: the model is unloaded until the next order");
                     seat.model = None;
-                    self.lock().standing = Standing::Unloaded;
+                    let mut state = self.lock();
+                    state.senses = None;
+                    state.standing = Standing::Unloaded;
                     None
                 }
                 Job::Rest => None,
@@ -156,9 +158,10 @@ impl Shared {
 
     /// Puts a model in the seat. Whoever waits may be known to its memo.
     fn take_up(&self, seat: &mut Seat, model: Box<dyn LanguageModel>) {
-        let recall = model.recall().map(Arc::new);
+        let (recall, senses) = (model.recall().map(Arc::new), model.senses());
         seat.model = Some(model);
         let mut state = self.lock();
+        state.senses = senses;
         state.standing = Standing::Open;
         state.recall = recall;
         state.queue.ask_again();
@@ -191,7 +194,8 @@ impl Shared {
         let mut put_down = false;
         if room == Room::InPlace && seat.model.take().is_some() {
             put_down = true;
-            self.lock().recall = None;
+            let mut state = self.lock();
+            (state.recall, state.senses) = (None, None);
         }
         match guarded(&mut open).and_then(std::convert::identity) {
             Ok(model) => {

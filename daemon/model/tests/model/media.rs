@@ -8,7 +8,8 @@ use hob_model::chat::{ChatFormat, Gemma4, Vocabulary};
 use hob_model::media::image::ImageBudget;
 use hob_model::media::sound;
 use hob_model::{
-    Decoder, Hearing, Interrupt, Keep, MediaSettings, ModelFolder, OrtDecoder, Rows, Senses, Shown, Slot, Variant,
+    Decoder, Hearing, Interrupt, Keep, MediaSettings, ModelFolder, OrtDecoder, Rows, Senses, Shown, Slot, Spoken,
+    Variant,
 };
 use hob_onnx::{PackedSettings, SessionSettings, Stop};
 use serde::Deserialize;
@@ -75,8 +76,12 @@ fn put_bytes(shelf: &Path, bytes: &[u8]) -> MediumId {
 fn senses(shelf: &TempDir, variant: Variant, budget: u32) -> Senses {
     let folder = ModelFolder::open(&fixture("published"), Some(variant)).unwrap();
     let image_tokens = ImageBudget::try_from(budget).unwrap();
-    let settings =
-        MediaSettings { folder: shelf.path().to_owned(), image_tokens, encoder_idle: Duration::from_secs(60) };
+    let settings = MediaSettings {
+        folder: shelf.path().to_owned(),
+        image_tokens,
+        encoder_idle: Duration::from_secs(60),
+        spoken: Spoken::default(),
+    };
     // Places for packed weights are the decoder's alone.
     let packed = PackedSettings { folder: packed(shelf), most: 2, least_bytes: 0 };
     let session = SessionSettings { packed: Some(packed), ..SessionSettings::default() };
@@ -260,6 +265,7 @@ fn a_folder_without_an_encoder_says_which_file_is_missing() {
         folder: shelf.path().to_owned(),
         image_tokens: ImageBudget::Tokens70,
         encoder_idle: Duration::from_secs(60),
+        spoken: Spoken::default(),
     };
     let senses = Senses::new(&runtime(), &folder, &SessionSettings::default(), settings, true);
     let failure = senses.show(&Medium::Image { id: MediumId([0; 32]) }).unwrap_err();

@@ -5,7 +5,12 @@ use hob_events::Frame;
 use tempfile::TempDir;
 
 fn settings(folder: &TempDir, image_tokens: ImageBudget) -> MediaSettings {
-    MediaSettings { folder: folder.path().to_owned(), image_tokens, encoder_idle: Duration::ZERO }
+    MediaSettings {
+        folder: folder.path().to_owned(),
+        image_tokens,
+        encoder_idle: Duration::ZERO,
+        spoken: Spoken::default(),
+    }
 }
 
 fn library(folder: &TempDir, image_tokens: ImageBudget) -> Library {

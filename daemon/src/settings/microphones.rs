@@ -1,0 +1,99 @@
+//! What the board listens and speaks with.
+
+use hob_events::{SenseName, Trust};
+use hob_senses::attention::Begin;
+use hob_senses::segment::SegmentSettings;
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// What all microphones have in common.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Senses {
+    /// The graph of the detector of speech.
+    pub vad: PathBuf,
+    /// What counts as something said.
+    pub segment: SegmentSettings,
+}
+
+impl Default for Senses {
+    fn default() -> Self {
+        Self { vad: "/usr/share/hob/senses/silero_vad.onnx".into(), segment: SegmentSettings::default() }
+    }
+}
+
+/// One microphone.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Microphone {
+    /// Its name in topics, logs and the audit log.
+    pub name: SenseName,
+    /// `hob senses list` names them; `mqtt` for a satellite, whose sound comes over the broker; `file:` and a path for a WAV
+    /// file, read once, for trying things out.
+    #[serde(default = "default_device")]
+    pub device: String,
+    /// The room it hears. The model is told, so that "here" means something.
+    #[serde(default)]
+    pub area: Option<String>,
+    /// How far whoever speaks there is believed: `device` (little, may ask back) or `person`.
+    #[serde(default = "default_trust")]
+    pub trust: Trust,
+    /// What makes hob listen.
+    #[serde(default)]
+    pub begin: Begin,
+    /// Seconds after a push or the wake phrase within which somebody has to begin.
+    #[serde(default = "default_open_s")]
+    pub open_s: u64,
+    /// Seconds after an answer within which speech counts by itself; 0 for never.
+    #[serde(default)]
+    pub follow_up_s: u64,
+    /// Its server of sounds takes out what hob says.
+    #[serde(default)]
+    pub echo_cancelled: bool,
+}
+
+fn default_device() -> String {
+    hob_senses::microphone::DEFAULT.to_owned()
+}
+
+const fn default_trust() -> Trust {
+    Trust::Device
+}
+
+const fn default_open_s() -> u64 {
+    8
+}
+
+impl Microphone {
+    /// The first thing that cannot be meant.
+    pub(super) fn wrong(&self) -> Option<String> {
+        let Self { name, area, trust, open_s, .. } = self;
+        match trust {
+            Trust::Device | Trust::Person => {}
+            Trust::Untrusted | Trust::Owner => {
+                return Some(format!("microphone {name}: trust is device or person: nobody is known by their voice"));
+            }
+        }
+        if *open_s == 0 {
+            return Some(format!("microphone {name}: open_s must be at least 1"));
+        }
+        let empty = area.as_ref().is_some_and(|area| area.trim().is_empty());
+        empty.then(|| format!("microphone {name}: area must not be empty: leave it out"))
+    }
+}
+
+/// How hob answers aloud.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Voice {
+    /// A program and its arguments, given the words on its standard input; it plays them itself. Empty for none.
+    pub command: Vec<String>,
+    /// It is ended after so many seconds.
+    pub timeout_s: u64,
+}
+
+impl Default for Voice {
+    fn default() -> Self {
+        Self { command: Vec::new(), timeout_s: 60 }
+    }
+}
