@@ -5,6 +5,7 @@
 //! that it is durable. Nothing here waits for a stage: orders are handed over with `try_send` and the like, and stages
 //! hand their answers back as something told. That is what keeps two stages from waiting for each other.
 
+use crate::cameras::{Cameras, Frame, Seen};
 use crate::clock::now;
 use crate::devices::{Devices, States};
 use crate::entrance::Entrance;
@@ -19,8 +20,8 @@ use bytes::Bytes;
 use hob_agent::{Agent, Decisions, Effect, Input, Step};
 use hob_doors::{DoorRequest, Reply};
 use hob_events::{
-    Command, CommandId, CommandLimits, Event, EventKind, GenerateFailure, Generated, Offer, Outcome, Receipt, Record,
-    Source, ToolCall, TurnId, UnixMs,
+    Command, CommandId, CommandLimits, Event, EventKind, GenerateFailure, Generated, Medium, Offer, Outcome, Receipt,
+    Record, SenseName, Source, ToolCall, TurnId, UnixMs,
 };
 use hob_model::{Report, WorkerHandle};
 use hob_mqtt::{Ack, Class, MqttClient, MqttEvent, Outgoing, Topics};
@@ -56,6 +57,10 @@ pub enum Told {
     Model(Report),
     /// The plugins offer something else.
     Offer(Arc<Offer>),
+    /// A camera tells something.
+    Seen(Seen),
+    /// A camera's frame lies on the shelf, or cannot.
+    Shown(SenseName, Box<Frame>, Result<Medium, TakeMediaError>),
     /// A microphone tells something.
     Heard(Heard),
     /// A command's media lie on the shelf, or cannot.
@@ -149,6 +154,8 @@ pub struct Stages {
     pub shelf: ShelfHandle,
     /// Listens.
     pub microphones: Microphones,
+    /// Looks.
+    pub cameras: Cameras,
     /// Answers aloud, where the owner wants that.
     pub voice: Option<VoiceHandle>,
 }
@@ -361,6 +368,8 @@ impl Driver {
             Told::Model(Report::Dead { reason }) => Err(DriverError::Model { reason }),
             Told::Shelved(accepting, taken) => self.shelved(*accepting, taken),
             Told::Heard(heard) => self.heard(heard),
+            Told::Seen(seen) => self.saw(seen),
+            Told::Shown(camera, frame, kept) => self.shown(camera, &frame, kept),
             Told::Ready => self.tell_agent(Input::Ready),
             Told::Offer(offer) => {
                 self.tell_agent(Input::OfferChanged(offer))?;
@@ -447,6 +456,7 @@ impl Driver {
             MqttEvent::Connected { session_present } => {
                 tracing::info!(session_present, "connected to the broker");
                 self.tell_conditions();
+                self.tell_views();
                 self.tell_untold();
                 Ok(())
             }
@@ -466,6 +476,9 @@ impl Driver {
     }
 
     fn message(&mut self, topic: String, payload: &Bytes, retained: bool) -> Result<(), DriverError> {
+        if self.stages.cameras.feed(&topic, payload) {
+            return Ok(());
+        }
         let Ok(payload) = std::str::from_utf8(payload) else {
             tracing::debug!(topic, "a message that is no text is left alone");
             return Ok(());

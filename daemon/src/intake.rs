@@ -146,7 +146,9 @@ impl Driver {
                 self.refuse_accepting(*accepting, &RefuseCommandError::Busy { waiting: self.agent.unfinished() });
                 Ok(())
             }
-            Err(ShelfJob::Begin { .. } | ShelfJob::Piece { .. } | ShelfJob::Finish { .. }) => Ok(()),
+            Err(ShelfJob::Begin { .. } | ShelfJob::Piece { .. } | ShelfJob::Finish { .. } | ShelfJob::See { .. }) => {
+                Ok(())
+            }
         }
     }
 
@@ -390,6 +392,7 @@ impl Driver {
                 return Ok(());
             }
             Request::Microphones => self.microphones(),
+            Request::Cameras => self.cameras(),
             Request::Mute { microphone, muted } => self.mute(&microphone, muted)?,
             Request::Listen { microphone, pressed } => self.push(&microphone, pressed),
             Request::Rules { last } => self.looked(last),

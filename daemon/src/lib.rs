@@ -3,6 +3,7 @@
 //! Read [`start`] first: it builds everything from top to bottom in the order the data flows. [`driver`] is the only
 //! place where stages meet; [`cli`] is what the binary offers. `main.rs` holds the exit codes.
 
+pub mod cameras;
 pub mod cli;
 pub mod clock;
 pub mod devices;
@@ -20,6 +21,7 @@ pub mod rules;
 pub mod service;
 pub mod settings;
 mod shelf;
+mod sights;
 mod spoken;
 mod stage_settings;
 pub mod start;

@@ -3,9 +3,11 @@
 //! `configs/hob.toml` documents every key. `HOB_<SECTION>__<KEY>` in the environment wins over the file. A key that
 //! nothing reads is an error that names the nearest one, so that a misspelt setting is not silently the default.
 
+mod cameras;
 mod microphones;
 mod model;
 
+pub use cameras::Camera;
 pub use microphones::{Microphone, Senses, Voice};
 pub use model::{Draft, Model, Sampling};
 
@@ -68,6 +70,8 @@ pub struct Settings {
     pub senses: Senses,
     /// What the board listens with.
     pub microphone: Vec<Microphone>,
+    /// What it looks with.
+    pub camera: Vec<Camera>,
     /// How it answers aloud.
     pub voice: Voice,
     /// Bounds on commands.
@@ -367,6 +371,13 @@ impl Settings {
         let mut names = BTreeSet::new();
         if let Some(twice) = self.microphone.iter().find(|microphone| !names.insert(&microphone.name)) {
             return Some(format!("two microphones are called {}", twice.name));
+        }
+        if let Some(reason) = self.camera.iter().find_map(Camera::wrong) {
+            return Some(reason);
+        }
+        let mut names = BTreeSet::new();
+        if let Some(twice) = self.camera.iter().find(|camera| !names.insert(&camera.name)) {
+            return Some(format!("two cameras are called {}", twice.name));
         }
         // The driver hands generations over without waiting: the queue must hold what the agent can have open.
         let short = self.model.queue < self.agent.turns_at_once;

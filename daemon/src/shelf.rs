@@ -4,11 +4,12 @@
 //! Bytes come in pieces over the control socket, or whole in a command's payload. The driver hands both over and waits
 //! for neither.
 
+use crate::cameras::{Cameras, Frame, NoFrame};
 use crate::driver::{Accepting, Told};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hob_doors::Reply;
-use hob_events::{Medium, MediumDraft, MediumId};
+use hob_events::{Medium, MediumDraft, MediumId, SenseName};
 use hob_state::{Shelf, ShelveError, Store, Upload};
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -45,6 +46,9 @@ pub enum TakeMediaError {
     /// The payload's text is no Base64.
     #[error("the data of a medium is no Base64: {0}")]
     NotBase64(#[from] base64::DecodeError),
+    /// A camera shows nothing.
+    #[error(transparent)]
+    Camera(#[from] NoFrame),
     /// The shelf takes it not.
     #[error(transparent)]
     Shelve(#[from] ShelveError),
@@ -59,6 +63,8 @@ impl TakeMediaError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Missing(_) | Self::NoUpload => "gone",
+            Self::Camera(NoFrame::Unknown { .. }) => "invalid",
+            Self::Camera(NoFrame::Dark { .. }) => "medium",
             Self::NotBase64(_) => "malformed",
             Self::Shelve(ShelveError::TooLarge { .. }) => "oversize",
             Self::Shelve(ShelveError::Empty) => "invalid",
@@ -98,6 +104,13 @@ pub enum ShelfJob {
         /// Told its id.
         replies: Sender<Reply>,
     },
+    /// A camera's frame is to be kept.
+    See {
+        /// Which.
+        camera: SenseName,
+        /// What it showed.
+        frame: Frame,
+    },
     /// A command brings media.
     Take {
         /// What its payload says.
@@ -118,9 +131,9 @@ impl ShelfHandle {
     ///
     /// # Errors
     /// What the system says when it gives no thread.
-    pub fn start(shelf: Shelf, store: Store, back: Sender<Told>) -> std::io::Result<Self> {
+    pub fn start(shelf: Shelf, store: Store, cameras: Cameras, back: Sender<Told>) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let thread = Librarian::new(shelf, store);
+        let thread = Librarian::new(shelf, store, cameras);
         std::thread::Builder::new().name("hob-shelf".to_owned()).spawn(move || thread.work(&waiting, &back))?;
         Ok(Self { jobs })
     }
@@ -150,11 +163,12 @@ struct Librarian {
     begun: u64,
     /// Until when media stay that no durable command names yet.
     held: HashMap<MediumId, Instant>,
+    cameras: Cameras,
 }
 
 impl Librarian {
-    fn new(shelf: Shelf, store: Store) -> Self {
-        Self { shelf, store, uploads: BTreeMap::new(), begun: 0, held: HashMap::new() }
+    fn new(shelf: Shelf, store: Store, cameras: Cameras) -> Self {
+        Self { shelf, store, cameras, uploads: BTreeMap::new(), begun: 0, held: HashMap::new() }
     }
 
     fn work(mut self, jobs: &Receiver<ShelfJob>, back: &Sender<Told>) {
@@ -165,6 +179,12 @@ impl Librarian {
                 ShelfJob::Begin { uid, replies } => answer(&replies, self.begin(uid)),
                 ShelfJob::Piece { uid, upload, data, replies } => answer(&replies, self.piece(uid, upload, &data)),
                 ShelfJob::Finish { uid, upload, replies } => answer(&replies, self.finish(uid, upload)),
+                ShelfJob::See { camera, frame } => {
+                    let kept = self.see(&frame);
+                    if back.blocking_send(Told::Shown(camera, Box::new(frame), kept)).is_err() {
+                        return;
+                    }
+                }
                 ShelfJob::Take { media, mut accepting } => {
                     let taken = self.take(media).map(|media| accepting.command.media = media);
                     if let Err(error) = &taken {
@@ -224,6 +244,13 @@ impl Librarian {
         self.uploads.remove(&number).ok_or(TakeMediaError::NoUpload)
     }
 
+    fn see(&mut self, frame: &Frame) -> Result<Medium, TakeMediaError> {
+        let needed = self.needed()?;
+        let id = self.shelf.put(&frame.jpeg, &needed)?;
+        self.hold(id);
+        Ok(Medium::Camera { id, trust: frame.trust })
+    }
+
     fn take(&mut self, media: Vec<MediumDraft>) -> Result<Vec<Medium>, TakeMediaError> {
         let mut taken = Vec::with_capacity(media.len());
         let mut needed = self.needed()?;
@@ -234,6 +261,10 @@ impl Librarian {
                 MediumDraft::Sound(data) => Medium::Audio { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? },
                 MediumDraft::Document(data) => {
                     Medium::Document { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? }
+                }
+                MediumDraft::Camera(name) => {
+                    let Frame { jpeg, trust, .. } = self.cameras.now(&name)?;
+                    Medium::Camera { id: self.shelf.put(&jpeg, &needed)?, trust }
                 }
             };
             if let Some(missing) = medium.shelved().find(|id| !self.shelf.touch(*id)) {
@@ -269,7 +300,9 @@ mod tests {
 
     fn librarian(folder: &std::path::Path, bytes: u64) -> Librarian {
         let shelf = Shelf::open(&folder.join("media"), ShelfBounds { bytes, medium_bytes: bytes }).unwrap();
-        Librarian::new(shelf, Store::open(&folder.join("state"), StateLimits::default()).unwrap().store)
+        let store = Store::open(&folder.join("state"), StateLimits::default()).unwrap().store;
+        let (cameras, _) = Cameras::open(&[], "ffmpeg", &tokio::sync::mpsc::channel(1).0);
+        Librarian::new(shelf, store, cameras)
     }
 
     fn picture(byte: u8) -> MediumDraft {

@@ -3,7 +3,7 @@
 use crate::devices::Devices;
 use crate::settings::{Draft, Settings};
 use crate::start::{StartError, own_uid};
-use hob_agent::Rule;
+use hob_agent::{CAMERA_TOPIC, Rule};
 use hob_doors::DoorSettings;
 use hob_model::media::image::ImageBudget;
 use hob_model::{
@@ -50,7 +50,9 @@ pub(crate) fn shelf_bounds(settings: &Settings) -> ShelfBounds {
 pub(crate) fn mqtt_settings(settings: &Settings, devices: &Devices) -> MqttSettings {
     let mqtt = &settings.mqtt;
     let mut listen_to = devices.state_topics();
-    listen_to.extend(settings.rule.iter().flat_map(Rule::listens_on));
+    // What begins so is hob's own: no broker passes it on.
+    listen_to.extend(settings.rule.iter().flat_map(Rule::listens_on).filter(|topic| !topic.starts_with(CAMERA_TOPIC)));
+    listen_to.extend(settings.camera.iter().filter_map(|camera| camera.topic().map(str::to_owned)));
     if !settings.microphone.is_empty() {
         listen_to.extend(Topics::new(settings.node.name.clone()).for_microphones());
     }

@@ -3,6 +3,7 @@
 //! [`build`] makes every stage and starts none: `hob check` stops there. [`Built::run`] starts the tasks, says that hob is
 //! ready, drives, and stops everything in order: doors first, then what is under way, then the broker, then the disk.
 
+use crate::cameras::{Cameras, Looking};
 use crate::clock::now;
 use crate::devices::{Devices, OpenDevicesError, States};
 use crate::driver::{Driver, DriverError, Ears, Stages, TOLD, Told};
@@ -151,6 +152,7 @@ pub struct Built {
     worker: ModelWorker,
     connection: Option<hob_mqtt::Connection>,
     listening: Listening,
+    looking: Looking,
     /// The task that speaks.
     speaker: Option<Speaker>,
     effects: TaskTracker,
@@ -201,7 +203,8 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let offer = Arc::new(Offer { tools: plugins.tools(), inventory: (**devices.inventory()).clone() });
 
     let (back, told) = mpsc::channel(TOLD);
-    let shelf = ShelfHandle::start(shelf, store.clone(), back.clone()).map_err(StartError::Thread)?;
+    let (cameras, looking) = Cameras::open(&settings.camera, &settings.media.ffmpeg, &back);
+    let shelf = ShelfHandle::start(shelf, store.clone(), cameras.clone(), back.clone()).map_err(StartError::Thread)?;
     let models = Arc::new(Models::find(&settings)?);
     let about = models.describe()?;
     let (opened_in, opened) = oneshot::channel();
@@ -238,10 +241,24 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
     let mut first = restore(&mut agent, &store, whole)?;
     first.records.extend(gone);
 
-    let stages =
-        Stages { plugins, writer, store, model, mqtt, topics, devices, states, serving, shelf, microphones, voice };
+    let stages = Stages {
+        plugins,
+        writer,
+        store,
+        model,
+        mqtt,
+        topics,
+        devices,
+        states,
+        serving,
+        shelf,
+        microphones,
+        cameras,
+        voice,
+    };
     Ok(Built {
         listening,
+        looking,
         speaker,
         settings,
         stages,
@@ -350,6 +367,7 @@ impl Built {
         }
         self.watch_plugins(&mut supervisor);
         self.listening.start(&self.settings.senses).map_err(StartError::Thread)?;
+        self.looking.start().map_err(StartError::Thread)?;
         if let Some(speaker) = self.speaker.take() {
             supervisor.spawn("voice", speaker.run(supervisor.stop_token()));
         }

@@ -1,7 +1,7 @@
 //! What is said in the house, from a microphone to the model, over the broker: a satellite speaks, as others' hardware would.
 
 use anyhow::{Context, ensure};
-use e2e::{Client, House, Mark, Places, World};
+use e2e::{Client, House, Mark, Places, Request, World};
 use hob_events::Status;
 use serde_json::{Value, json};
 use std::fs::OpenOptions;
@@ -128,5 +128,56 @@ async fn without_a_push_nothing_counts_and_with_one_the_next_thing_that_is_said(
     let unknown = tokio::task::block_in_place(|| world.hob.cli(&["senses", "listen", "attic"]))?;
     let error = String::from_utf8_lossy(&unknown.stderr);
     ensure!(!unknown.status.success() && error.contains("there is no microphone 'attic', only hall"), "{error}");
+    Ok(())
+}
+
+/// A camera whose pictures come over the broker, as Frigate sends them, and a rule that looks at them.
+const DOOR: &str = r#"
+[[camera]]
+name = "door"
+source = "mqtt:frigate/door/person/snapshot"
+cool_down_s = 0
+[[rule]]
+name = "visitor"
+topic = "$camera/door"
+do = { ask = "who is at the door?" }
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_picture_of_a_camera_is_looked_at_by_rules_and_whenever_somebody_asks() -> anyhow::Result<()> {
+    let mut world = World::before_hob(&House::example()?, Places::tiny()?).await?;
+    let mut settings = OpenOptions::new().append(true).open(world.hob.settings())?;
+    writeln!(settings, "{DOOR}")?;
+    world.hob.start(&world.client).await?;
+    let look = json!({"id": "look", "text": "is it open?", "media": [{"kind": "camera", "name": "door"}]});
+    let dark = world.client.ask(&Request::json("look", look.clone())).await?;
+    ensure!(
+        dark.error.as_ref().is_some_and(|e| e.code == "medium" && e.message.contains("shows nothing now")),
+        "{dark:?}"
+    );
+
+    let photo = include_bytes!("../fixtures/media/photo.jpg");
+    world.client.publish("frigate/door/person/snapshot", b"no picture".as_slice(), false).await?;
+    world.client.publish("frigate/door/person/snapshot", photo.as_slice(), false).await?;
+    let by_rule = |message: &e2e::Message| {
+        let ours = message.topic.contains("/command/rule-") && message.topic.ends_with("/result");
+        message.json().filter(|_| ours)
+    };
+    let result = world.client.find(Mark::START, "what the rule's question came to", by_rule).await?;
+    let message = result["error"]["message"].as_str().unwrap_or_default();
+    ensure!(message.contains("takes in no pictures"), "{result}");
+
+    let again = json!({"id": "again", "text": "is it open?", "media": [{"kind": "camera", "name": "door"}]});
+    let shown = world.client.ask(&Request::json("again", again)).await?;
+    ensure!(shown.error.as_ref().is_some_and(|error| error.message.contains("takes in no pictures")), "{shown:?}");
+    let nowhere = json!({"id": "nowhere", "text": "x", "media": [{"kind": "camera", "name": "attic"}]});
+    let unknown = world.client.ask(&Request::json("nowhere", nowhere)).await?;
+    ensure!(
+        unknown.error.as_ref().is_some_and(|e| e.message.contains("there is no camera 'attic', only door")),
+        "{unknown:?}"
+    );
+    let status = tokio::task::block_in_place(|| world.hob.cli(&["senses", "status"]))?;
+    let status = String::from_utf8_lossy(&status.stdout).into_owned();
+    ensure!(status.contains("door") && status.contains("open"), "{status}");
     Ok(())
 }

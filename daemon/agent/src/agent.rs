@@ -13,7 +13,7 @@ use crate::step::{Decisions, Effect, Input, Step};
 use crate::turn::{Stage, Turn, Written, lowest_of, to_ms};
 use hob_events::{
     Allowed, Ask, AuditEntry, AuditKind, Command, CommandId, Confidence, ConversationId, EventKind, GenerateFailure,
-    GenerateOrder, Generated, Message, Offer, Outcome, Priority, Prompt, Record, Source, Status, StatusUpdate,
+    GenerateOrder, Generated, Medium, Message, Offer, Outcome, Priority, Prompt, Record, Source, Status, StatusUpdate,
     Thinking, Trust, TurnId, Unfinished, UnixMs, WrittenCall,
 };
 use std::collections::{BTreeMap, VecDeque};
@@ -37,6 +37,8 @@ pub struct Agent {
     backlog: VecDeque<Command>,
     /// Messages whose rule found no room.
     dropped: u64,
+    /// What each camera showed last, by its topic.
+    frames: BTreeMap<String, Medium>,
     pub(crate) turns: BTreeMap<TurnId, Turn>,
     pub(crate) conversations: BTreeMap<ConversationId, Conversation>,
 }
@@ -103,6 +105,9 @@ impl Looked {
     }
 }
 
+/// Before the name of a camera: rules that look at its frames have this topic. No broker passes on what begins so.
+pub const CAMERA_TOPIC: &str = "$camera/";
+
 impl Agent {
     /// An idle agent whose first turn gets the number `next_turn`.
     #[must_use]
@@ -126,6 +131,7 @@ impl Agent {
             next_turn,
             backlog: VecDeque::new(),
             dropped: 0,
+            frames: BTreeMap::new(),
             turns: BTreeMap::new(),
             conversations: BTreeMap::new(),
         }
@@ -219,6 +225,12 @@ impl Agent {
         match input {
             Input::Happened(event) => match event.kind {
                 EventKind::Command(command) => self.backlog.push_back(*command),
+                EventKind::Frame { camera, medium, motion } => {
+                    let topic = format!("{CAMERA_TOPIC}{camera}");
+                    self.frames.insert(topic.clone(), medium);
+                    self.rules_by_time(at, &mut out);
+                    self.message(at, &topic, &serde_json::json!({ "motion": motion }).to_string(), false, &mut out);
+                }
                 EventKind::Message { topic, payload, retained } => {
                     // What was waited for was over before this came.
                     self.rules_by_time(at, &mut out);
@@ -283,7 +295,7 @@ impl Agent {
     fn carry_out(&mut self, at: UnixMs, said: Option<(&str, &str)>, rulings: Vec<Ruling>, out: &mut Decisions) {
         for Ruling { rule, topic, decision } in &rulings {
             let done = match decision {
-                Decision::Acts(act) => Some(self.carry_out_one(at, rule, act, out)),
+                Decision::Acts(act) => Some(self.carry_out_one(at, rule, topic.as_deref(), act, out)),
                 Decision::Held(Held::Full) => {
                     self.dropped += 1;
                     None
@@ -302,28 +314,38 @@ impl Agent {
     }
 
     /// Does what a rule wants done, and says in words what that is.
-    fn carry_out_one(&mut self, at: UnixMs, rule: &str, act: &Act, out: &mut Decisions) -> String {
+    fn carry_out_one(&mut self, at: UnixMs, rule: &str, topic: Option<&str>, act: &Act, out: &mut Decisions) -> String {
         // A rule's words come from a device, so its turn is believed as one; a call was written by the owner.
-        let (ask, trust) = match act {
-            Act::Call { tool, args } => (Ask::Call { tool: tool.clone(), args: args.clone() }, Trust::Person),
-            Act::Ask(words) => (Ask::Text(words.clone()), Trust::Device),
+        let frame = || topic.and_then(|topic| self.frames.get(topic)).cloned();
+        let (ask, media, trust) = match act {
+            Act::Call { tool, args } => {
+                (Ask::Call { tool: tool.clone(), args: args.clone() }, Vec::new(), Trust::Person)
+            }
+            Act::Ask(words) => (Ask::Text(words.clone()), frame().into_iter().collect(), Trust::Device),
             Act::Publish { topic, payload, retain } => {
                 let (topic, payload, retain) = (topic.clone(), payload.clone(), *retain);
                 out.effect(Effect::Publish { topic, payload, retain });
                 return act.to_string();
             }
         };
-        self.accept_rule(at, rule, ask, trust, out)
+        self.accept_rule(at, rule, (ask, media), trust, out)
     }
 
-    fn accept_rule(&mut self, at: UnixMs, rule: &str, ask: Ask, trust: Trust, out: &mut Decisions) -> String {
+    fn accept_rule(
+        &mut self,
+        at: UnixMs,
+        rule: &str,
+        (ask, media): (Ask, Vec<Medium>),
+        trust: Trust,
+        out: &mut Decisions,
+    ) -> String {
         // The moment and a number that grows make it new, before and after a restart.
         let number = self.take_turn_number();
         let id = CommandId::lossy(&format!("rule-{}-{}", at.0, number.0));
         let command = Command {
             id: id.clone(),
             ask,
-            media: Vec::new(),
+            media,
             conversation: None,
             area: None,
             dry_run: false,
@@ -417,6 +439,7 @@ impl Agent {
             allowed: if turn.acted { Allowed::CallsOrEnd } else { Allowed::CallsOrText },
             priority: match &turn.command.source {
                 Source::Mqtt { .. } | Source::Socket { .. } | Source::Microphone { .. } => Priority::Person,
+                Source::Rule { .. } if !turn.command.media.is_empty() => Priority::Camera,
                 Source::Rule { .. } => Priority::Sensor,
             },
             conversation: turn.command.conversation.clone(),

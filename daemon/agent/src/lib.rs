@@ -19,7 +19,7 @@ pub mod step;
 mod target;
 pub mod turn;
 
-pub use agent::{Agent, KeptConversation, LookedAt};
+pub use agent::{Agent, CAMERA_TOPIC, KeptConversation, LookedAt};
 pub use calls::source_word;
 pub use gate::{Gate, Verdict};
 pub use rules::{Engine, InvalidRules, Place, Rule, RuleAction, RuleLimits, RuleMemory, Ruling};

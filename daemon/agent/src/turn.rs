@@ -190,11 +190,17 @@ impl Turn {
 pub(crate) fn lowest_of(messages: &[Message]) -> Trust {
     let returned = |part: &Part| matches!(part, Part::Response { .. });
     // The command says how far its own speaker is believed.
-    let shown = |medium: &Medium| !matches!(medium, Medium::Speech { .. });
+    let of_medium = |medium: &Medium| match medium {
+        Medium::Speech { .. } => Trust::Owner,
+        Medium::Camera { trust, .. } => *trust,
+        Medium::Image { .. } | Medium::Audio { .. } | Medium::Document { .. } | Medium::Video { .. } => {
+            Trust::Untrusted
+        }
+    };
     let of = |message: &Message| match message {
-        Message::User { media, .. } if media.iter().any(shown) => Trust::Untrusted,
+        Message::User { media, .. } => media.iter().map(of_medium).min().unwrap_or(Trust::Owner),
         Message::Model { parts } if parts.iter().any(returned) => Trust::Device,
-        Message::User { .. } | Message::Model { .. } => Trust::Owner,
+        Message::Model { .. } => Trust::Owner,
     };
     messages.iter().map(of).min().unwrap_or(Trust::Owner)
 }

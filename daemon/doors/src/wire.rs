@@ -48,6 +48,8 @@ pub enum Request {
     },
     /// How every microphone is.
     Microphones,
+    /// How every camera is.
+    Cameras,
     /// Mutes a microphone, or no longer.
     Mute {
         /// Its name.

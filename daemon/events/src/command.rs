@@ -120,6 +120,8 @@ pub enum MediumDraft {
     Sound(String),
     /// A short document in the payload itself, as Base64.
     Document(String),
+    /// What a camera shows when the command is taken in.
+    Camera(SenseName),
 }
 
 /// Bounds on a payload.
@@ -226,7 +228,7 @@ struct Fields {
     dry_run: bool,
 }
 
-/// One entry of `media`: `{kind, id}`, `{kind, data}`, or `{kind: "video", frames}`.
+/// One entry of `media`: `{kind, id}`, `{kind, data}`, `{kind: "video", frames}`, or `{kind: "camera", name}`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct MediumFields {
@@ -234,6 +236,7 @@ struct MediumFields {
     id: Option<MediumId>,
     data: Option<String>,
     frames: Option<Vec<Frame>>,
+    name: Option<SenseName>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -243,6 +246,7 @@ enum MediumKind {
     Audio,
     Document,
     Video,
+    Camera,
 }
 
 /// Reads a payload: plain UTF-8 words, or JSON `{id?, text | tool + args?, media?, conversation?, area?, ttl_ms?,
@@ -320,7 +324,17 @@ fn media(listed: Vec<MediumFields>, limits: CommandLimits) -> Result<Vec<MediumD
     }
     let mut media = Vec::with_capacity(listed.len());
     for fields in listed {
+        if fields.name.is_some() && !matches!(fields.kind, MediumKind::Camera) {
+            return refused("only a camera has a \"name\"".to_owned());
+        }
+        if let (MediumKind::Camera, Some(name), None, None, None) =
+            (fields.kind, &fields.name, &fields.id, &fields.data, &fields.frames)
+        {
+            media.push(MediumDraft::Camera(name.clone()));
+            continue;
+        }
         media.push(match (fields.kind, fields.id, fields.data, fields.frames) {
+            (MediumKind::Camera, ..) => return refused("a camera needs its \"name\", and nothing else".to_owned()),
             (MediumKind::Image, Some(id), None, None) => MediumDraft::Named(Medium::Image { id }),
             (MediumKind::Audio, Some(id), None, None) => MediumDraft::Named(Medium::Audio { id }),
             (MediumKind::Document, Some(id), None, None) => MediumDraft::Named(Medium::Document { id }),

@@ -1,7 +1,8 @@
 //! Things that happen outside.
 
 use crate::command::Command;
-use crate::ids::UnixMs;
+use crate::ids::{SenseName, UnixMs};
+use crate::medium::Medium;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened outside, and when.
@@ -27,5 +28,14 @@ pub enum EventKind {
         payload: String,
         /// Whether the broker had kept it from before.
         retained: bool,
+    },
+    /// Something moved in front of a camera. To rules it is a message on the topic `$camera/<name>`, with `{"motion":…}`.
+    Frame {
+        /// Which.
+        camera: SenseName,
+        /// What it showed.
+        medium: Medium,
+        /// Which share of the picture changed, from 0 to 1.
+        motion: f32,
     },
 }

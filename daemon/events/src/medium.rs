@@ -1,5 +1,6 @@
 //! Pictures, sounds and films by name: what travels through the house instead of their bytes.
 
+use crate::trust::Trust;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -80,6 +81,13 @@ pub enum Medium {
         /// Its samples.
         id: MediumId,
     },
+    /// What one of hob's own cameras showed: a JPEG.
+    Camera {
+        /// Its bytes.
+        id: MediumId,
+        /// How far what stands in it is believed.
+        trust: Trust,
+    },
     /// Text too long to be said: UTF-8.
     Document {
         /// Its bytes.
@@ -109,7 +117,9 @@ impl Medium {
     /// Every name in it that lies on the shelf.
     pub fn shelved(&self) -> impl Iterator<Item = MediumId> {
         let (one, frames) = match self {
-            Self::Image { id } | Self::Audio { id } | Self::Document { id } => (Some(*id), [].as_slice()),
+            Self::Image { id } | Self::Audio { id } | Self::Camera { id, .. } | Self::Document { id } => {
+                (Some(*id), [].as_slice())
+            }
             Self::Speech { .. } => (None, [].as_slice()),
             Self::Video { frames } => (None, frames.as_slice()),
         };

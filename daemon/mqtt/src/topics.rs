@@ -78,6 +78,12 @@ impl Topics {
         format!("hob/{}/microphone/{name}/mute", self.node)
     }
 
+    /// How a camera is. Retained.
+    #[must_use]
+    pub fn camera_state(&self, name: &SenseName) -> String {
+        format!("hob/{}/camera/{name}/state", self.node)
+    }
+
     /// What is for microphones comes in under these filters.
     #[must_use]
     pub fn for_microphones(&self) -> [String; 3] {

@@ -7,6 +7,7 @@
 //! Nothing is kept but what is being said, and nothing is written to disk.
 
 pub mod attention;
+pub mod camera;
 pub mod listen;
 pub mod microphone;
 pub mod resample;

@@ -3,9 +3,10 @@
 use super::look::ask_daemon;
 use super::{Invocation, print_line};
 use crate::exit::Exit;
-use anyhow::bail;
+use anyhow::{Context, bail};
 use hob_doors::Request;
 use hob_onnx::Runtime;
+use hob_senses::camera::{CameraSettings, Film, drawn, mask};
 use hob_senses::listen::{Listener, Source, Told};
 use hob_senses::microphone::{DEFAULT, Found, devices};
 use hob_senses::segment::Heard;
@@ -13,7 +14,7 @@ use hob_senses::vad::Vad;
 use hob_senses::{FRAME_MS, RATE};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -34,8 +35,16 @@ pub(super) enum Senses {
         #[arg(long, default_value_t = 10, value_name = "N")]
         seconds: u64,
     },
-    /// Say how the microphones of a running hob are.
+    /// Say how the microphones and cameras of a running hob are.
     Status,
+    /// Look through a camera of the settings, or any other, once: the picture is drawn here, or written to a file.
+    Look {
+        /// Its name in the settings, or an address or a device as a camera's `source` has it.
+        camera: String,
+        /// Write it there, as JPEG.
+        #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+        out: Option<PathBuf>,
+    },
     /// Close a microphone of a running hob: nothing is heard there until it is unmuted, over a restart too.
     Mute {
         /// Its name in the settings.
@@ -68,6 +77,7 @@ pub(super) async fn senses(invocation: &Invocation, command: Senses) -> anyhow::
     match command {
         Senses::List => list(invocation),
         Senses::Status => status(invocation).await,
+        Senses::Look { camera, out } => look(invocation, &camera, out.as_deref()),
         Senses::Mute { microphone } => order(invocation, Request::Mute { microphone, muted: true }).await,
         Senses::Unmute { microphone } => order(invocation, Request::Mute { microphone, muted: false }).await,
         Senses::Listen { microphone, end } => order(invocation, Request::Listen { microphone, pressed: !end }).await,
@@ -89,23 +99,65 @@ async fn order(invocation: &Invocation, request: Request) -> anyhow::Result<Exit
 
 async fn status(invocation: &Invocation) -> anyhow::Result<Exit> {
     let settings = invocation.settings()?;
-    let Some(microphones) = ask_daemon(&settings.doors.socket, Request::Microphones).await? else {
-        bail!("no hob listens on {}", settings.doors.socket.display());
+    let socket = &settings.doors.socket;
+    let microphones = ask_daemon(socket, Request::Microphones).await?;
+    let (Some(microphones), Some(cameras)) = (microphones, ask_daemon(socket, Request::Cameras).await?) else {
+        bail!("no hob listens on {}", socket.display());
     };
+    let senses = json!({ "microphones": microphones, "cameras": cameras });
     let lines = || {
-        let text = |entry: &Value, key: &str| entry[key].as_str().unwrap_or_default().to_owned();
-        let line = |entry: &Value| {
-            let (name, device, area) = (text(entry, "name"), text(entry, "device"), text(entry, "area"));
-            format!("{name:16} {device:24} {area:12} {} {}", text(entry, "is"), text(entry, "reason"))
+        let line = |kind: &str, entry: &Value| {
+            let text = |key: &str| entry[key].as_str().unwrap_or_default();
+            let from = if kind == "camera" { text("source") } else { text("device") };
+            let line = format!("{kind:10} {:16} {from:32} {:10} {}", text("name"), text("is"), text("reason"));
+            line.trim_end().to_owned()
         };
-        match microphones.as_array().map(Vec::as_slice) {
-            None | Some([]) => vec!["no microphones: name one in the settings, under [[microphone]]".to_owned()],
-            Some(all) => all.iter().map(|entry| line(entry).trim_end().to_owned()).collect(),
+        let of = |kind: &'static str, all: &Value| {
+            let all = all.as_array().cloned().unwrap_or_default();
+            all.iter().map(|entry| line(kind, entry)).collect::<Vec<_>>()
+        };
+        let lines = [of("microphone", &senses["microphones"]), of("camera", &senses["cameras"])].concat();
+        match lines.is_empty() {
+            true => vec!["nothing listens or looks: name a [[microphone]] or a [[camera]] in the settings".to_owned()],
+            false => lines,
         }
     };
-    invocation.print(&microphones, lines)?;
+    invocation.print(&senses, lines)?;
     Ok(Exit::Ok)
 }
+
+/// Takes one picture, without a running hob.
+fn look(invocation: &Invocation, camera: &str, out: Option<&Path>) -> anyhow::Result<Exit> {
+    let settings = invocation.settings()?;
+    let known = settings.camera.iter().find(|known| known.name.as_str() == camera);
+    let source = match known {
+        Some(known) if known.topic().is_some() => {
+            bail!("its pictures come over the broker: ask a running hob, with hob ask --camera {camera}")
+        }
+        Some(known) => known.source.clone(),
+        None if camera.contains(['/', ':']) => camera.to_owned(),
+        None => bail!("the settings name no camera '{camera}': see [[camera]], or give an address"),
+    };
+    let looks = CameraSettings {
+        ffmpeg: settings.media.ffmpeg.clone(),
+        fps: 1.0,
+        width: known.map_or(960, |known| known.width),
+        decoder: known.map(|known| known.decoder.clone()).unwrap_or_default(),
+        stalled: Duration::from_secs(known.map_or(10, |known| known.stalled_s)),
+    };
+    let jpeg = match Film::snapshot(&source, &looks) {
+        Ok(jpeg) => jpeg,
+        Err(reason) => bail!("{}: {reason}", mask(&source)),
+    };
+    match out {
+        Some(path) => std::fs::write(path, &jpeg).with_context(|| format!("cannot write {}", path.display()))?,
+        None => print_line(&drawn(&jpeg, COLUMNS)?)?,
+    }
+    Ok(Exit::Ok)
+}
+
+/// Columns of a picture on a terminal.
+const COLUMNS: u32 = 76;
 
 fn list(invocation: &Invocation) -> anyhow::Result<Exit> {
     let found = devices();

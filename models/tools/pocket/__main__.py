@@ -24,6 +24,7 @@ EXAMPLES = """examples:
 
 SHIPPING = {
     "export": "checkpoint to the published ONNX layout, traced (fp32) or in a variant's published form",
+    "restore": "the shipped folder back as a checkpoint, to train it further",
     "quantize": "quantized variants of an exported folder",
     "golden": "what Transformers says to fixed prompts, for the tests of the daemon",
     "compare": "the exported graphs against Transformers",

@@ -16,6 +16,10 @@ from .prompt import Turn, answer, responses, system_text, user_turn
 from .sessions import Session, declare
 
 IGNORED = -1
+IMAGE, AUDIO = 54, 57
+"""Stand where a tower's rows are put."""
+MARKS = {IMAGE: (53, 55), AUDIO: (56, 58)}
+"""What stands before and after them."""
 TOOL_CALL_END, LINE_FEED = 49, 107
 """Where these stand before a wanted token, the model decides: to call or to refuse, to call once more or to stop."""
 DECISION_WEIGHT = 3.0
@@ -39,8 +43,24 @@ class Encoder:
                 ids = ids + self.declaration(declare(tool))
         return ids + self.ids("<turn|>\n")
 
-    def talk(self, turns: list[Turn], with_reply: bool = True) -> tuple[list[int], list[int]]:
-        """Ids of a conversation, and for each place the id that must follow there (IGNORED: no loss)."""
+    @staticmethod
+    def shown(turn: Turn, media: tuple[int, int] | None) -> tuple[str, list[int], str]:
+        """A user's turn in three pieces: text, placeholders between their marks, text. What is spoken has no words."""
+        whole = user_turn(turn)
+        if media is None:
+            return whole, [], ""
+        opening = "<|turn>user\n"
+        begins, ends = MARKS[media[0]]
+        rest = whole.removeprefix(opening)
+        if media[0] == AUDIO:
+            rest = (f"({turn.area})" if turn.area else "") + rest[rest.index("<turn|>") :]
+        return opening, [begins, *[media[0]] * media[1], ends], rest
+
+    def talk(
+        self, turns: list[Turn], with_reply: bool = True, media: tuple[int, int] | None = None
+    ) -> tuple[list[int], list[int]]:
+        """Ids of a conversation, and for each place the id that must follow there (IGNORED: no loss). `media` is a placeholder
+        and how many of it stand in front of the first turn's words."""
         ids: list[int] = []
         labels: list[int] = []
 
@@ -58,7 +78,11 @@ class Encoder:
         for index, turn in enumerate(turns):
             if index:
                 given("\n")
-            given(user_turn(turn))
+            before, shown, after = self.shown(turn, media if index == 0 else None)
+            given(before)
+            ids.extend(shown)
+            labels.extend([IGNORED] * len(shown))
+            given(after)
             written(answer(turn))
             if turn.calls and (with_reply or index + 1 < len(turns)):
                 given(responses(turn))
@@ -85,6 +109,11 @@ class Part:
     near: Tensor
     numbers: list[int]
     """The number of each conversation, counted through all houses of the batch."""
+
+    @property
+    def soft(self) -> Tensor:
+        """Where rows of a tower stand, bool [N,T]."""
+        return (self.ids == IMAGE) | (self.ids == AUDIO)
 
 
 @dataclass
@@ -153,21 +182,22 @@ def of_part(part: Part, house: KeyValue, full: bool) -> KeyValue:
     return house[0][rows, :, part.near].transpose(1, 2), house[1][rows, :, part.near].transpose(1, 2)
 
 
-def forward(model: Pocket, batch: Batch) -> list[Tensor]:
-    """Logits [N,M,V] of every part."""
+def forward(model: Pocket, batch: Batch, soft: list[Tensor] | None = None) -> list[Tensor]:
+    """Logits [N,M,V] of every part. `soft` are the towers' rows of each conversation, by its number."""
     _, house = model(batch.ids, batch.pos, batch.mask_full, batch.mask_sliding, kv_only=True)
     out = []
     for part in batch.parts:
         past = [of_part(part, kv, full=model.shape.pattern[layer] == "F") for layer, kv in enumerate(house)]
-        logits, _ = model(part.ids, part.pos, part.mask_full, part.mask_sliding, sel=part.sel, past=past)
+        rows = (part.soft, torch.cat([soft[number] for number in part.numbers])) if soft else None
+        logits, _ = model(part.ids, part.pos, part.mask_full, part.mask_sliding, sel=part.sel, past=past, soft=rows)
         out.append(logits)
     return out
 
 
-def loss(model: Pocket, batch: Batch) -> Tensor:
+def loss(model: Pocket, batch: Batch, soft: list[Tensor] | None = None) -> Tensor:
     """Weighted mean cross-entropy over the places that carry loss."""
     total, count = torch.zeros(()), torch.zeros(())
-    for logits, part in zip(forward(model, batch), batch.parts, strict=True):
+    for logits, part in zip(forward(model, batch, soft), batch.parts, strict=True):
         kept = part.labels != IGNORED
         each = F.cross_entropy(logits[kept], part.labels[kept], reduction="none")
         total = total + (each * part.weights[kept]).sum()

@@ -17,6 +17,8 @@ SOFTCAP = 30.0
 SLIDING_THETA = 1e4
 FULL_THETA = 1e6
 FULL_ROTARY_SHARE = 0.25
+PADDING = 0
+"""Whose rows stand where media are, until a tower's take their place."""
 
 KeyValue = tuple[Tensor, Tensor]
 
@@ -237,13 +239,19 @@ class Pocket(nn.Module):
         sel: Tensor | None = None,
         past: list[KeyValue] | None = None,
         kv_only: bool = False,
+        soft: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor | None, list[KeyValue]]:
         """ids, pos [B,S]; masks [B,1,S,K] (true: seen; K counts the past too); sel [B,M]: where logits are wanted.
+        soft: where rows of a tower stand instead of tokens, bool [B,S], and these rows [rows,H] in their order.
 
         Returns logits [B,M,V] (None with `kv_only`) and keys and values of every layer that has its own.
         """
         shape, body = self.shape, self.model
+        if soft is not None:
+            ids = torch.where(soft[0], PADDING, ids)
         x = body.embed_tokens(ids) * shape.hidden**0.5
+        if soft is not None:
+            x = x.masked_scatter(soft[0][..., None], soft[1])
         ple = body.per_layer_inputs(x, ids)
         turn = {full: self.turn(pos, full) for full in (False, True)}
         mask = {False: mask_sliding, True: mask_full}

@@ -202,6 +202,8 @@ impl Library {
             Medium::Speech { id } => Shown::Sound(rows(*id, Sense::Sound).map_err(|error| {
                 if matches!(error, ShowMediumError::Gone { .. }) { ShowMediumError::Unsaid } else { error }
             })?),
+            // A frame is looked at as one of a film: 70 soft tokens.
+            Medium::Camera { id, .. } => Shown::Picture(rows(*id, Sense::Frame)?),
             Medium::Document { id } => {
                 let bytes = settings.read("document", *id)?;
                 let text = document::decode(&bytes).map_err(|reason| ShowMediumError::Document { id: *id, reason })?;

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use hob_doors::{Reply, Request};
 use hob_events::{Frame, Medium, MediumId};
 use hob_model::media::{document, image, sound};
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// Bytes of a piece: with Base64 and the rest of its line well under what a line may have.
@@ -29,6 +30,9 @@ pub(super) struct Files {
     /// A film to look at, as 32 pictures; needs ffmpeg.
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     video: Vec<PathBuf>,
+    /// What a camera of the running hob shows at this moment, by its name in the settings.
+    #[arg(long, value_name = "NAME")]
+    camera: Vec<String>,
 }
 
 /// What a file became.
@@ -41,11 +45,12 @@ enum Read {
 
 impl Files {
     /// Reads all files, those that hob does not know through `ffmpeg`, and hands them over.
-    pub(super) async fn hand_over(&self, line: &mut Line, ffmpeg: &str) -> anyhow::Result<Vec<Medium>> {
+    pub(super) async fn hand_over(&self, line: &mut Line, ffmpeg: &str) -> anyhow::Result<Vec<Value>> {
         let ffmpeg = Ffmpeg { program: ffmpeg };
-        let mut media = Vec::new();
+        let shown = self.camera.iter().map(|name| json!({ "kind": "camera", "name": name }));
+        let mut media: Vec<Value> = shown.collect();
         for read in self.read(ffmpeg)? {
-            media.push(match read {
+            let medium = match read {
                 Read::Document(bytes) => Medium::Document { id: upload(line, &bytes).await? },
                 Read::Image(bytes) => Medium::Image { id: upload(line, &bytes).await? },
                 Read::Audio(bytes) => Medium::Audio { id: upload(line, &bytes).await? },
@@ -56,7 +61,8 @@ impl Files {
                     }
                     Medium::Video { frames }
                 }
-            });
+            };
+            media.push(serde_json::to_value(medium)?);
         }
         Ok(media)
     }
@@ -131,7 +137,7 @@ async fn upload(line: &mut Line, bytes: &[u8]) -> anyhow::Result<MediumId> {
     Ok(whole["id"].as_str().context("hob gave no id")?.parse()?)
 }
 
-async fn data(line: &mut Line, request: Request) -> anyhow::Result<serde_json::Value> {
+async fn data(line: &mut Line, request: Request) -> anyhow::Result<Value> {
     line.send(request).await?;
     data_of(line.next().await?)
 }
