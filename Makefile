@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run test test-kill test-arm test-senses test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
+.PHONY: help setup build plugins demo run demo-senses test test-kill test-arm test-senses test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-17s %s\n", $$1, $$2 }'
@@ -51,6 +51,12 @@ run: ## run hob here with settings of your own: make run CONFIG=path/to/hob.toml
 test: ## everything that must hold: format, lints, tests, docs, licences, unit
 	@$(SETUP)
 	scripts/test.sh
+
+demo-senses: ## a voice, a gauge before a camera, a sensor that falls silent: what hob does about each, and how soon
+	@$(SETUP) rust packages wasm onnxruntime vad sound camera
+	scripts/build-plugins.sh
+	cargo build --quiet --locked -p hob -p e2e --bins
+	target/debug/demo-senses
 
 test-kill: ## thirty kill -9 under load: nothing lost, nothing sent twice, the audit chain whole
 	@$(SETUP) rust packages wasm onnxruntime

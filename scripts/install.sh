@@ -31,6 +31,7 @@ keep() { [ -e "$3" ] || install -Dm"$1" "$2" "$3"; }
 install -Dm755 "${BINARY:-target/release/hob}" "$program"
 install -Dm644 "$5" "$library/$(basename "$5")"
 install -Dm644 "${VAD:-.cache/silero/silero_vad.onnx}" "$model/senses/silero_vad.onnx"
+install -Dm644 -t "$model/senses" "${WAKE:-.cache/wake}"/*.onnx models/wake/hey_hob.onnx
 install -d "$model/models"
 rm -rf "$model/models/pocket"
 cp -R "${MODEL:-models/pocket}" "$model/models/pocket"

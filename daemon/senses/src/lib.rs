@@ -13,6 +13,7 @@ pub mod microphone;
 pub mod resample;
 pub mod segment;
 pub mod vad;
+pub mod wake;
 
 /// Samples in a second, of everything behind the microphone.
 pub const RATE: u32 = 16_000;

@@ -4,6 +4,7 @@ use crate::microphone::{Microphone, OpenMicrophoneError};
 use crate::resample::{Framer, ResampleError};
 use crate::segment::{Heard, SegmentSettings, Segmenter, dbfs};
 use crate::vad::Vad;
+use crate::wake::{Step, Wake};
 use crate::{FRAME, FRAME_MS, RATE};
 use hob_onnx::RunError;
 use std::path::PathBuf;
@@ -52,6 +53,13 @@ pub enum Told {
         at_ms: u64,
         /// What.
         heard: Heard,
+    },
+    /// A step was held against the wake phrase.
+    Wake {
+        /// How much it sounds like the phrase, from 0 to 1.
+        score: f32,
+        /// It was the phrase.
+        woken: bool,
     },
     /// Samples found no room, since somebody listened too slowly.
     Dropped {
@@ -106,6 +114,7 @@ pub struct Listener<'a> {
     segmenter: Segmenter,
     tell: &'a mut dyn FnMut(Told),
     stop: &'a AtomicBool,
+    wake: Option<&'a mut Wake>,
     frames: u64,
 }
 
@@ -117,7 +126,13 @@ impl<'a> Listener<'a> {
         tell: &'a mut dyn FnMut(Told),
         stop: &'a AtomicBool,
     ) -> Self {
-        Self { vad, segmenter: Segmenter::new(settings), tell, stop, frames: 0 }
+        Self { vad, segmenter: Segmenter::new(settings), tell, stop, wake: None, frames: 0 }
+    }
+
+    /// Listens for the wake phrase too.
+    #[must_use]
+    pub fn waking(self, wake: Option<&'a mut Wake>) -> Self {
+        Self { wake, ..self }
     }
 
     /// Listens to the end of a file, or to a microphone until it is told to stop.
@@ -252,6 +267,9 @@ impl<'a> Listener<'a> {
 
     fn begin(&mut self, rate: u32, channels: u16) -> Result<(), ListenError> {
         self.vad.forget().map_err(RunError::from)?;
+        if let Some(wake) = &mut self.wake {
+            wake.forget();
+        }
         self.frames = 0;
         (self.tell)(Told::Opened { rate, channels });
         Ok(())
@@ -263,6 +281,10 @@ impl<'a> Listener<'a> {
             let at_ms = self.frames * FRAME_MS;
             self.frames += 1;
             (self.tell)(Told::Level { at_ms, dbfs: dbfs(&frame), speech });
+            let steps = self.wake.as_mut().map(|wake| wake.push(&frame)).transpose()?;
+            for Step { score, woken } in steps.into_iter().flatten() {
+                (self.tell)(Told::Wake { score, woken });
+            }
             for heard in self.segmenter.push(&frame, speech) {
                 (self.tell)(Told::Heard { at_ms, heard });
             }

@@ -11,6 +11,7 @@ use hob_senses::listen::{Listener, Source, Told};
 use hob_senses::microphone::{DEFAULT, Found, devices};
 use hob_senses::segment::Heard;
 use hob_senses::vad::Vad;
+use hob_senses::wake::{Wake, WakeFiles};
 use hob_senses::{FRAME_MS, RATE};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -34,6 +35,9 @@ pub(super) enum Senses {
         /// For so long; a file is read to its end.
         #[arg(long, default_value_t = 10, value_name = "N")]
         seconds: u64,
+        /// Listen for the wake phrase too, and show how much each moment sounds like it.
+        #[arg(long)]
+        wake: bool,
     },
     /// Say how the microphones and cameras of a running hob are.
     Status,
@@ -81,9 +85,9 @@ pub(super) async fn senses(invocation: &Invocation, command: Senses) -> anyhow::
         Senses::Mute { microphone } => order(invocation, Request::Mute { microphone, muted: true }).await,
         Senses::Unmute { microphone } => order(invocation, Request::Mute { microphone, muted: false }).await,
         Senses::Listen { microphone, end } => order(invocation, Request::Listen { microphone, pressed: !end }).await,
-        Senses::Test { device, file, seconds } => {
+        Senses::Test { device, file, seconds, wake } => {
             let source = file.map_or(Source::Microphone(device), Source::Wav);
-            test(invocation, &source, Duration::from_secs(seconds))
+            test(invocation, &source, Duration::from_secs(seconds), wake)
         }
     }
 }
@@ -184,13 +188,19 @@ struct Said {
     samples: usize,
 }
 
-fn test(invocation: &Invocation, source: &Source, time: Duration) -> anyhow::Result<Exit> {
+fn test(invocation: &Invocation, source: &Source, time: Duration, with_wake: bool) -> anyhow::Result<Exit> {
     let settings = invocation.settings()?;
     let runtime = Runtime::find(settings.onnx.library.as_deref())?;
     let mut vad = Vad::open(&runtime, &settings.senses.vad)?;
+    let phrase = &settings.senses.wake;
+    let mut wake = with_wake
+        .then(|| Wake::open(&runtime, &WakeFiles::of(&phrase.folder), phrase.threshold))
+        .transpose()
+        .with_context(|| format!("is {} there?", phrase.folder.display()))?;
     let stop = AtomicBool::new(false);
     let meter = meter(invocation.json);
     let (began, mut frames, mut said) = (Instant::now(), 0_u64, Said::default());
+    let mut wake_score = None;
     let mut lost_at: Option<Instant> = None;
     let mut failed = None;
     let mut tell = |told: Told| {
@@ -200,7 +210,7 @@ fn test(invocation: &Invocation, source: &Source, time: Duration) -> anyhow::Res
         let line = match told {
             Told::Level { dbfs, speech, .. } => {
                 frames += 1;
-                show(&meter, dbfs, speech);
+                show(&meter, dbfs, speech, wake_score);
                 None
             }
             Told::Opened { rate, channels } => {
@@ -213,6 +223,9 @@ fn test(invocation: &Invocation, source: &Source, time: Duration) -> anyhow::Res
             }
             Told::Dropped { samples } => Some(json!({"told": "dropped", "samples": samples})),
             Told::Heard { at_ms, heard } => said.hear(at_ms, &heard),
+            Told::Wake { score, woken } => {
+                if woken { Some(json!({"told": "woken", "score": score})) } else { wake_score = Some(score); None }
+            }
             Told::Ended => None,
         };
         if let Some(line) = line {
@@ -220,7 +233,7 @@ fn test(invocation: &Invocation, source: &Source, time: Duration) -> anyhow::Res
             failed = meter.suspend(|| print_line(&text)).err().or(failed.take());
         }
     };
-    Listener::new(&mut vad, settings.senses.segment, &mut tell, &stop).listen(source)?;
+    Listener::new(&mut vad, settings.senses.segment, &mut tell, &stop).waking(wake.as_mut()).listen(source)?;
     meter.finish_and_clear();
     match failed {
         Some(error) => Err(error),
@@ -266,6 +279,7 @@ fn in_words(line: &Value) -> String {
         Some("lost") => {
             format!("{}; tried again in {:.1} s", line["reason"].as_str().unwrap_or_default(), seconds("again_ms"))
         }
+        Some("woken") => format!("the wake phrase, {:.0} %", line["score"].as_f64().unwrap_or_default() * 100.0),
         Some("dropped") => format!("{} samples found no room: this board is too busy to listen", line["samples"]),
         _ => format!(
             "said at {:.1} s, for {:.1} s ({:.1} s of speech)",
@@ -285,8 +299,9 @@ fn meter(quiet: bool) -> ProgressBar {
     ProgressBar::new(60).with_style(style)
 }
 
-fn show(meter: &ProgressBar, dbfs: f32, speech: f32) {
+fn show(meter: &ProgressBar, dbfs: f32, speech: f32, wake: Option<f32>) {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 60")]
     meter.set_position((dbfs + 60.0).clamp(0.0, 60.0) as u64);
-    meter.set_message(format!("{dbfs:5.1} dB  speech {:3.0} %", speech * 100.0));
+    let phrase = wake.map_or(String::new(), |score| format!("  phrase {:3.0} %", score * 100.0));
+    meter.set_message(format!("{dbfs:5.1} dB  speech {:3.0} %{phrase}", speech * 100.0));
 }

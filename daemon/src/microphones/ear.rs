@@ -6,9 +6,10 @@ use crate::driver::Told;
 use crate::settings::{Microphone, Senses};
 use bytes::Bytes;
 use hob_onnx::Runtime;
-use hob_senses::attention::{Attention, AttentionSettings, Cue, Meant};
+use hob_senses::attention::{Attention, AttentionSettings, Begin, Cue, Meant};
 use hob_senses::listen::{self, Fed, Listener};
 use hob_senses::vad::Vad;
+use hob_senses::wake::{OpenWakeError, Wake, WakeFiles};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -195,10 +196,15 @@ impl Shared {
             Ok(vad) => vad,
             Err(error) => return self.break_down(&format!("{error}: {}", senses.vad.display())),
         };
+        let mut wake = match self.wake(runtime, senses) {
+            Ok(wake) => wake,
+            Err(error) => return self.break_down(&format!("{error}: is {} there?", senses.wake.folder.display())),
+        };
         let source = self.source(fed);
         while self.wait_until_wanted() {
             let mut told = |told: listen::Told| self.heard(told);
-            let ended = Listener::new(&mut vad, senses.segment, &mut told, &self.close).listen(&source);
+            let listener = Listener::new(&mut vad, senses.segment, &mut told, &self.close);
+            let ended = listener.waking(wake.as_mut()).listen(&source);
             match (ended, &source) {
                 (Err(error), _) => return self.break_down(&error.to_string()),
                 (Ok(()), listen::Source::Wav(_)) if !self.close.load(Ordering::Relaxed) => {
@@ -207,6 +213,14 @@ impl Shared {
                 (Ok(()), _) => {}
             }
         }
+    }
+
+    /// Where the owner wants the phrase here.
+    fn wake(&self, runtime: &Runtime, senses: &Senses) -> Result<Option<Wake>, OpenWakeError> {
+        if self.settings.begin != Begin::Wake {
+            return Ok(None);
+        }
+        Wake::open(runtime, &WakeFiles::of(&senses.wake.folder), senses.wake.threshold).map(Some)
     }
 
     fn source(&self, fed: Receiver<Fed>) -> listen::Source {
@@ -236,6 +250,10 @@ impl Shared {
                 self.is(Condition::Waiting);
             }
             listen::Told::Heard { heard, .. } => self.cue(Cue::Heard(heard)),
+            listen::Told::Wake { woken: true, score } => {
+                tracing::info!(microphone = %self.settings.name, score, "woken");
+                self.cue(Cue::Woken);
+            }
             listen::Told::Dropped { samples } => {
                 tracing::warn!(microphone = %self.settings.name, samples, "samples found no room: this board is too busy to listen");
             }
@@ -243,7 +261,7 @@ impl Shared {
                 tracing::warn!(microphone = %self.settings.name, reason, again_ms, "a microphone is lost");
                 self.is(Condition::Lost { reason });
             }
-            listen::Told::Level { .. } | listen::Told::Ended => {}
+            listen::Told::Level { .. } | listen::Told::Wake { woken: false, .. } | listen::Told::Ended => {}
         }
     }
 

@@ -14,11 +14,33 @@ pub struct Senses {
     pub vad: PathBuf,
     /// What counts as something said.
     pub segment: SegmentSettings,
+    /// The wake phrase.
+    pub wake: WakePhrase,
 }
 
 impl Default for Senses {
     fn default() -> Self {
-        Self { vad: "/usr/share/hob/senses/silero_vad.onnx".into(), segment: SegmentSettings::default() }
+        Self {
+            vad: "/usr/share/hob/senses/silero_vad.onnx".into(),
+            segment: SegmentSettings::default(),
+            wake: WakePhrase::default(),
+        }
+    }
+}
+
+/// The wake phrase, for microphones that begin with it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct WakePhrase {
+    /// Where its graphs lie: `melspectrogram.onnx`, `embedding_model.onnx` and `hey_hob.onnx`.
+    pub folder: PathBuf,
+    /// It has to sound so much like the phrase, from 0 to 1: more wakes less often by mistake, and misses more.
+    pub threshold: f32,
+}
+
+impl Default for WakePhrase {
+    fn default() -> Self {
+        Self { folder: "/usr/share/hob/senses".into(), threshold: 0.9 }
     }
 }
 

@@ -74,7 +74,7 @@ class Schedule:
 
 def difficulty(progress: float) -> float:
     """Of the surroundings: easy until words are found, then harder and harder."""
-    return min(1.0, max(0.0, (progress - 0.12) / 0.25))
+    return min(0.55, max(0.0, (progress - 0.12) / 0.4))
 
 
 class Shelf:

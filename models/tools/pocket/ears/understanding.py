@@ -133,10 +133,10 @@ def spoken_batch(ears: Ears, encoder: Encoder, houses: Houses, rng: Random, plan
     return batch, rows, beside
 
 
-def seen_batch(eyes: Eyes, encoder: Encoder, rng: Random, plan: UnderstandingPlan, window: int, kept: bool = False):
+def seen_batch(eyes: Eyes, encoder: Encoder, rng: Random, plan: UnderstandingPlan, window: int):
     """Questions about pictures in a house, and orders that hang on what is seen."""
     speaker = Speaker(rng, make_home(rng, rng.randint(3, 24), random_share=0.6), here_share=0.0)
-    pixels, scenes = pictures(rng, plan.seen, kept)
+    pixels, scenes = pictures(rng, plan.seen)
     with torch.autocast("cpu", torch.bfloat16):
         before = eyes(pixels)
     rows = list(eyes.projection(before.float()))

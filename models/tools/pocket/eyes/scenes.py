@@ -13,6 +13,8 @@ from PIL import Image, ImageDraw, ImageEnhance, ImageFilter
 
 SIZES = ((432, 336), (528, 288))
 """Those of a frame of 4:3 and of 16:9 with a budget of 70 soft tokens: 63 and 66 of them."""
+SMALL_SIZES = ((288, 240), (336, 192))
+"""Of the first part of training: a third of the work."""
 FINE = 2
 """Drawn so many times larger, for smooth edges."""
 KINDS = ("gauge", "lamp", "door", "tank")
@@ -32,9 +34,15 @@ class Scene:
 
 @dataclass(frozen=True)
 class Look:
-    """How a picture is drawn. `kept` looks are for evaluation: hues, needles and light that training never sees."""
+    """How a picture is drawn. `kept` looks are for evaluation: hues, needles and light that training never sees. `difficulty`
+    0 to 1 is how far things stand from the middle, how small, dim and noisy they may be."""
 
-    kept: bool
+    kept: bool = False
+    difficulty: float = 1.0
+
+    def between(self, rng: Random, easy: float, low: float, high: float) -> float:
+        """From a range that is narrower around `easy` the easier it is."""
+        return easy + self.difficulty * (rng.uniform(low, high) - easy)
 
     def hue(self, rng: Random) -> float:
         return rng.uniform(0.52, 0.7) if self.kept else rng.choice((rng.uniform(0.0, 0.5), rng.uniform(0.72, 1.0)))
@@ -58,10 +66,9 @@ def drawn_scene(rng: Random, kind: str | None = None) -> Scene:
             return Scene(kind, word=rng.choice(("open", "closed")))
 
 
-def draw(scene: Scene, rng: Random, kept: bool = False) -> np.ndarray:
+def draw(scene: Scene, rng: Random, look: Look = Look(), size: tuple[int, int] | None = None) -> np.ndarray:
     """The picture, u8 [height,width,3]."""
-    look = Look(kept)
-    width, height = rng.choice(SIZES)
+    width, height = size or rng.choice(SIZES)
     image = background(rng, look, width * FINE, height * FINE)
     painter = {"gauge": gauge, "lamp": lamp, "door": door, "tank": tank}[scene.kind]
     painter(ImageDraw.Draw(image), scene, rng, look, width * FINE, height * FINE)
@@ -81,7 +88,7 @@ def background(rng: Random, look: Look, width: int, height: int) -> Image.Image:
     """A wall, with pipes, cables and boards on it."""
     image = Image.new("RGB", (width, height), colour(rng, look.hue(rng), (0.0, 0.35), (0.3, 0.9)))
     pen = ImageDraw.Draw(image)
-    for _ in range(rng.randint(0, 6)):
+    for _ in range(int(rng.randint(0, 6) * look.difficulty)):
         ink = colour(rng, look.hue(rng), (0.0, 0.5), (0.15, 0.9))
         x, y = rng.randint(-100, width), rng.randint(-100, height)
         if rng.random() < 0.5:
@@ -93,10 +100,10 @@ def background(rng: Random, look: Look, width: int, height: int) -> Image.Image:
 
 
 def gauge(pen: ImageDraw.ImageDraw, scene: Scene, rng: Random, look: Look, width: int, height: int) -> None:
-    radius = rng.uniform(0.3, 0.46) * height
-    x = width / 2 + rng.uniform(-0.16, 0.16) * width
-    y = height / 2 + rng.uniform(-0.5, 0.5) * (height - 2 * radius) * 0.8
-    tilt = rng.uniform(-3, 3)
+    radius = look.between(rng, 0.45, 0.3, 0.46) * height
+    x = width / 2 + look.between(rng, 0, -0.16, 0.16) * width
+    y = height / 2 + look.between(rng, 0, -0.5, 0.5) * (height - 2 * radius) * 0.8
+    tilt = look.between(rng, 0, -3, 3)
     face = grey(rng, 200, 250) if rng.random() < 0.6 else colour(rng, look.hue(rng), (0.05, 0.4), (0.7, 1.0))
     dark = sum(face) > 380
     ink = grey(rng, 0, 60) if dark else grey(rng, 210, 250)
@@ -190,8 +197,9 @@ def door(pen: ImageDraw.ImageDraw, scene: Scene, rng: Random, look: Look, width:
 
 
 def tank(pen: ImageDraw.ImageDraw, scene: Scene, rng: Random, look: Look, width: int, height: int) -> None:
-    tall, wide = height * rng.uniform(0.6, 0.86), height * rng.uniform(0.22, 0.5)
-    left, top = width * rng.uniform(0.25, 0.75) - wide / 2, (height - tall) * rng.uniform(0.2, 0.8)
+    tall, wide = height * look.between(rng, 0.84, 0.6, 0.86), height * look.between(rng, 0.45, 0.22, 0.5)
+    left = width * look.between(rng, 0.5, 0.25, 0.75) - wide / 2
+    top = (height - tall) * look.between(rng, 0.5, 0.2, 0.8)
     glass = grey(rng, 150, 245)
     pen.rectangle([left - 10, top - 10, left + wide + 10, top + tall + 10], fill=grey(rng, 20, 110))
     pen.rectangle([left, top, left + wide, top + tall], fill=glass)
@@ -206,21 +214,21 @@ def tank(pen: ImageDraw.ImageDraw, scene: Scene, rng: Random, look: Look, width:
 
 def taken(image: Image.Image, rng: Random, look: Look) -> np.ndarray:
     """As a camera takes it: turned a little, lit from one side, dim or bright, blurred, noisy, compressed."""
-    if rng.random() < 0.7:
+    if rng.random() < 0.7 * look.difficulty:
         image = image.rotate(rng.uniform(-3, 3), Image.Resampling.BILINEAR, fillcolor=grey(rng, 60, 160))
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 * look.difficulty:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 1.6)))
-    image = ImageEnhance.Brightness(image).enhance(rng.uniform(0.45, 1.25))
-    image = ImageEnhance.Contrast(image).enhance(rng.uniform(0.7, 1.2))
+    image = ImageEnhance.Brightness(image).enhance(look.between(rng, 1.0, 0.45, 1.25))
+    image = ImageEnhance.Contrast(image).enhance(look.between(rng, 1.0, 0.7, 1.2))
     pixels = np.asarray(image, np.float32)
     height, width, _ = pixels.shape
     turn = math.radians(look.light(rng))
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     slope = (columns / width - 0.5) * math.cos(turn) - (rows / height - 0.5) * math.sin(turn)
-    pixels = pixels * (1 + rng.uniform(0, 0.7) * slope[..., None])
+    pixels = pixels * (1 + look.between(rng, 0, 0, 0.7) * slope[..., None])
     noise = np.random.default_rng(rng.getrandbits(32)).standard_normal(pixels.shape, np.float32)
-    pixels = np.clip(pixels + noise * rng.uniform(0, 12), 0, 255).astype(np.uint8)
-    if rng.random() < 0.5:
+    pixels = np.clip(pixels + noise * look.between(rng, 0, 0, 12), 0, 255).astype(np.uint8)
+    if rng.random() < 0.5 * look.difficulty:
         kept = io.BytesIO()
         Image.fromarray(pixels).save(kept, "JPEG", quality=rng.randint(35, 92))
         pixels = np.asarray(Image.open(kept))

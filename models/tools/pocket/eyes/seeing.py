@@ -16,7 +16,7 @@ from torch import Tensor
 from ..ears.listening import ListeningPlan, Schedule
 from ..optimizer import Optimizer
 from ..team import Team, run_team
-from .scenes import KINDS, SIZES, Scene, draw, drawn_scene
+from .scenes import KINDS, SIZES, SMALL_SIZES, Look, Scene, draw, drawn_scene
 from .tower import VALUES, WORDS, Eyes
 
 WARM_UP_STEPS = 50
@@ -39,16 +39,11 @@ class SeeingPlan:
     tail: float = 3
 
 
-def pictures(rng: Random, count: int, kept: bool = False) -> tuple[Tensor, list[Scene]]:
-    """Pictures of one size, u8 [count,H,W,3], and what they show: gauges twice as often as the rest."""
-    size, images, scenes = rng.choice(SIZES), [], []
-    while len(images) < count:
-        scene = drawn_scene(rng, rng.choice((*KINDS, "gauge")))
-        image = draw(scene, rng, kept)
-        if image.shape[1::-1] != size:
-            continue
-        images.append(image)
-        scenes.append(scene)
+def pictures(rng: Random, count: int, look: Look = Look(), sizes=SIZES) -> tuple[Tensor, list[Scene]]:
+    """Pictures of one size, u8 [count,H,W,3], and what they show: gauges and tanks more often than the rest."""
+    size = rng.choice(sizes)
+    scenes = [drawn_scene(rng, rng.choice((*KINDS, "gauge", "gauge", "tank"))) for _ in range(count)]
+    images = [draw(scene, rng, look, size) for scene in scenes]
     return torch.from_numpy(np.stack(images)), scenes
 
 
@@ -80,7 +75,7 @@ def right(eyes: Eyes, rng: Random, count: int, kept: bool) -> dict[str, float]:
     found: dict[str, list[bool]] = {kind: [] for kind in KINDS}
     with torch.no_grad():
         for _ in range(count // 16):
-            pixels, scenes = pictures(rng, 16, kept)
+            pixels, scenes = pictures(rng, 16, Look(kept))
             with torch.autocast("cpu", torch.bfloat16):
                 rows = eyes(pixels)
             _, word, value = eyes.told(rows)
@@ -106,7 +101,8 @@ def train_in_team(team: Team, work: Path, plan: SeeingPlan) -> None:
     rng, step, recent = Random(f"{plan.seed} {team.rank}"), 0, deque(maxlen=60)
     reported = kept = time.monotonic()
     while (progress := team.agree(schedule.progress())) < 1:
-        value = loss(eyes, *pictures(rng, plan.batch))
+        look = Look(difficulty=min(1.0, max(0.0, (progress - 0.2) / 0.5)))
+        value = loss(eyes, *pictures(rng, plan.batch, look, SMALL_SIZES if progress < 0.6 else SIZES))
         value.backward()
         team.average(eyes)
         optimizer.step(min(1.0, (step + 1) / WARM_UP_STEPS) * schedule.scale(progress))
