@@ -19,7 +19,7 @@ DESTDIR ?=
 SETUP := scripts/setup.sh
 ONNXRUNTIME := .cache/onnxruntime/libonnxruntime.so.1.32.0
 
-.PHONY: help setup build plugins demo run demo-senses test test-kill test-arm test-senses test-systemd bench bench-model eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
+.PHONY: help setup build plugins demo run demo-senses test test-kill test-arm test-senses test-systemd bench bench-model bench-senses eval-pocket model-standins test-parity model-true-size show-true-size provider-openvino install uninstall
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' Makefile | sed 's/:.*## /\t/' | awk -F '\t' '{ printf "make %-17s %s\n", $$1, $$2 }'
@@ -68,10 +68,11 @@ test-arm: ## the kernels as compiled for 64-bit Arm, under QEMU where this machi
 	@$(SETUP) rust packages arm
 	scripts/test-arm.sh
 
-test-senses: ## a voice, tones and noise through a real server of sounds, which is killed, frozen and started again
-	@$(SETUP) rust packages onnxruntime vad sound
+test-senses: ## a voice through a real server of sounds, cameras over RTSP and HTTP; what is killed or frozen comes back
+	@$(SETUP) rust packages onnxruntime vad wake sound camera
 	cargo build --quiet --locked -p hob
 	scripts/test-senses.sh
+	scripts/test-cameras.sh
 
 test-systemd: ## boot a small Debian with hob installed: ready, watched, restarted, without loss
 	@$(SETUP) rust packages wasm onnxruntime boot
@@ -117,6 +118,13 @@ show-true-size: ## open, ask and change models of true size, and show what each 
 	scripts/model-true-size.sh e2b e2b-2bit
 	cargo build --quiet --locked -p hob
 	scripts/show-true-size.sh
+
+bench-senses: ## measure: rules beside JSON, an idle microphone, from the end of speech to the first token, motion
+	@$(SETUP) rust packages onnxruntime vad wake
+	scripts/true-ears.sh target/true-ears
+	cargo bench --quiet --locked --profile dev --config profile.dev.package.hob-agent.opt-level=3 -p hob-agent --bench rules -- --warm-up-time 1 --measurement-time 2
+	cargo build --quiet --locked --release -p e2e --bin bench-senses
+	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/release/bench-senses models/pocket target/true-ears
 
 # FOLDERS="e2b e2b-block128" names others; the head of the script lists them.
 model-true-size: ## make a folder as large as the published E2B, with random weights, into target/true-size (3 GB)

@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """A camera in front of a gauge, over RTSP: what the demo and the tests of the senses look through.
 
-    scripts/gauge_camera.py PORT [RISE]      rtsp://127.0.0.1:PORT/gauge; climbs from 30 by RISE a second once it is looked at
+    scripts/gauge_camera.py PORT [RISE]      rtsp://127.0.0.1:PORT/gauge; shows 30, and climbs by RISE a second after a line on its
+                                             standard input
 
 Each new value is printed, with the milliseconds since 1970 at which it stood in a frame.
 """
@@ -55,13 +56,13 @@ def picture(value: float) -> bytes:
 class Camera(GstRtspServer.RTSPMediaFactory):
     def __init__(self, rise: float):
         super().__init__()
-        self.rise, self.began, self.frames, self.last = rise, None, 0, None
-        self.set_shared(True)
+        self.rise, self.began, self.last = rise, None, None
+        GLib.io_add_watch(sys.stdin, GLib.PRIORITY_DEFAULT, GLib.IOCondition.IN, self.climb)
 
     def do_create_element(self, url):
         form = f"video/x-raw,format=BGRx,width={WIDTH},height={HEIGHT},framerate={FPS}/1"
         return Gst.parse_launch(
-            f"appsrc name=frames is-live=true format=time do-timestamp=true caps={form} ! videoconvert "
+            f"appsrc name=frames is-live=true format=time do-timestamp=true caps={form} ! videoconvert ! video/x-raw,format=I420 "
             f"! x264enc tune=zerolatency speed-preset=ultrafast key-int-max={FPS} ! rtph264pay name=pay0 config-interval=1"
         )
 
@@ -69,9 +70,15 @@ class Camera(GstRtspServer.RTSPMediaFactory):
         source = media.get_element().get_child_by_name("frames")
         GLib.timeout_add(1000 // FPS, self.show, source)
 
+    def climb(self, stdin, _) -> bool:
+        if stdin.readline():
+            self.began = self.began or time.monotonic()
+            return True
+        return False
+
     def show(self, source) -> bool:
-        self.began = self.began or time.monotonic()
-        value = min(HIGHEST, LOWEST + self.rise * (time.monotonic() - self.began))
+        climbed = self.rise * (time.monotonic() - self.began) if self.began else 0.0
+        value = min(HIGHEST, LOWEST + climbed)
         if int(value) != self.last:
             self.last = int(value)
             print(self.last, int(time.time() * 1000), flush=True)

@@ -63,7 +63,7 @@ again() { # WHAT: after a loss, how long it took to listen again
     local opened=$1; shift
     until_true "the microphone to be lost" told lost 1
     until_true "the microphone to open again" told opened $((opened + 1))
-    local ms; ms=$(grep -o '"lost_ms":[0-9]*' "$room/heard" | tail -n1 | cut -d: -f2)
+    local ms; ms=$(grep -o '"lost_ms":[0-9][0-9]*' "$room/heard" | tail -n1 | cut -d: -f2)
     rows+=("$(printf '| %-44s | %6s ms |' "$*" "$ms")")
 }
 
@@ -96,7 +96,7 @@ for device in pulseaudio:vmic alsa:default; do
     sleep 4
     kill -CONT "$server"
     until_true "the microphone to open again" told opened $((opened + 1))
-    ms=$(grep -o '"lost_ms":[0-9]*' "$room/heard" | tail -n1 | cut -d: -f2)
+    ms=$(grep -o '"lost_ms":[0-9][0-9]*' "$room/heard" | tail -n1 | cut -d: -f2)
     rows+=("$(printf '| %-44s | %6s ms |' "$device: the server stood still for 4 s" "$ms")")
     # The server itself has to catch up with what it missed before it plays anything whole.
     sleep 2

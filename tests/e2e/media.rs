@@ -1,7 +1,7 @@
 //! Pictures on their way through the house: handed over by the command line or in a command's payload, kept by name, and
 //! told of when the model cannot see.
 //!
-//! With the shipped model, which cannot; what one sees that can is held by the tests of the model.
+//! With the model of the tests, which cannot; what one sees that can is held by the tests of the model.
 
 use anyhow::{Context, ensure};
 use e2e::{House, Places, Request, World};
@@ -21,7 +21,7 @@ fn kept(world: &World) -> anyhow::Result<Vec<Vec<u8>>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_picture_is_kept_by_name_and_a_model_without_eyes_says_so() -> anyhow::Result<()> {
-    let world = World::with_hob(&House::example()?, Places::pocket()?).await?;
+    let world = World::with_hob(&House::example()?, Places::tiny()?).await?;
     let asked =
         tokio::task::block_in_place(|| world.hob.cli(&["ask", "--json", "--image", &picture(), "what is this?"]))?;
     let result: Value = serde_json::from_slice(&asked.stdout).with_context(|| format!("{asked:?}"))?;

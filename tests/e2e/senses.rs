@@ -15,11 +15,11 @@ const CHUNK_BYTES: usize = 2 * 1024;
 static SILENCE: [u8; 32_000] = [0; 32_000];
 
 /// A house whose hob has a satellite in the hall, not started yet.
-async fn house_with(microphone: &str) -> anyhow::Result<World> {
+async fn house_with(places: Places, microphone: &str) -> anyhow::Result<World> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let vad = root.join(".cache/silero/silero_vad.onnx");
     ensure!(vad.exists(), "run `make setup`");
-    let world = World::before_hob(&House::example()?, Places::tiny()?).await?;
+    let world = World::before_hob(&House::example()?, places).await?;
     let mut settings = OpenOptions::new().append(true).open(world.hob.settings())?;
     writeln!(
         settings,
@@ -30,7 +30,11 @@ async fn house_with(microphone: &str) -> anyhow::Result<World> {
 }
 
 async fn running_with(microphone: &str) -> anyhow::Result<World> {
-    let mut world = house_with(microphone).await?;
+    running(Places::tiny()?, microphone).await
+}
+
+async fn running(places: Places, microphone: &str) -> anyhow::Result<World> {
+    let mut world = house_with(places, microphone).await?;
     world.hob.start(&world.client).await?;
     is(&world.client, "waiting", Mark::START).await?;
     Ok(world)
@@ -81,6 +85,25 @@ async fn what_is_said_in_a_named_room_becomes_a_turn_with_its_sound() -> anyhow:
     // Nothing that was heard lies on the disk.
     let kept = std::fs::read_dir(world.hob.path("state").join("media"))?.count();
     assert_eq!(kept, 0);
+    Ok(())
+}
+
+/// The shipped model hears it itself, and its answer is spoken by a program of the owner's.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_is_done_and_answered_aloud() -> anyhow::Result<()> {
+    let mut world = house_with(Places::pocket()?, "begin = 'speech'\ntrust = 'person'").await?;
+    let (voice, said) = (world.hob.path("voice.sh"), world.hob.path("said"));
+    std::fs::write(&voice, format!("#!/bin/sh\ncat >'{0}.part' && mv '{0}.part' '{0}'\n", said.display()))?;
+    let mut settings = OpenOptions::new().append(true).open(world.hob.settings())?;
+    writeln!(settings, "\n[voice]\ncommand = ['/bin/sh', '{}']", voice.display())?;
+    world.hob.start(&world.client).await?;
+    is(&world.client, "waiting", Mark::START).await?;
+    say(&world.client).await?;
+    let result = answered(&world.client, Mark::START).await?;
+    assert_eq!(result["status"], json!("succeeded"), "{result}");
+    assert_eq!(world.home.told_to("ceiling lamp"), [json!({"state": "ON"})], "{result}");
+    let heard = e2e::until("the answer to be spoken", async || Ok(std::fs::read_to_string(&said).ok())).await?;
+    assert_eq!(json!(heard), result["speech"]);
     Ok(())
 }
 

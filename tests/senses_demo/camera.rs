@@ -1,7 +1,7 @@
 //! The camera in front of a gauge: a real RTSP server, which says what its gauge shows.
 
 use anyhow::{Context, bail};
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -27,6 +27,7 @@ impl GaugeCamera {
         let mut server = Command::new("/usr/bin/python3")
             .arg(script)
             .args([&port.to_string(), RISE])
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .context("python3 is missing")?;
@@ -52,8 +53,8 @@ impl GaugeCamera {
         self.port
     }
 
-    /// Waits until somebody looks: from then on the gauge climbs.
-    pub(crate) async fn climb(&self) -> anyhow::Result<()> {
+    /// Waits until somebody looks, and has the gauge climb.
+    pub(crate) async fn climb(&mut self) -> anyhow::Result<()> {
         let began = Instant::now();
         while self.shown.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
             if began.elapsed() > Duration::from_secs(30) {
@@ -61,7 +62,9 @@ impl GaugeCamera {
             }
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
-        Ok(())
+        let stdin = self.server.stdin.as_mut().context("the camera has no input")?;
+        writeln!(stdin, "climb")?;
+        Ok(stdin.flush()?)
     }
 
     /// What the gauge shows now, and when it first showed more than the limit.

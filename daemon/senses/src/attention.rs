@@ -63,6 +63,10 @@ pub enum Meant {
     },
     /// It goes on.
     More(Vec<f32>),
+    /// It may have been all.
+    Paused,
+    /// It was not.
+    Resumed,
     /// It is whole; so much of it was speech.
     Ended {
         /// Without the silence.
@@ -158,6 +162,8 @@ impl Attention {
                 self.now = Now::Listening { frames: frames + 1 };
                 Some(if frames == 0 { Meant::Began { samples, called: true } } else { Meant::More(samples) })
             }
+            (Heard::Paused, Now::Listening { frames }) => (frames > 0).then_some(Meant::Paused),
+            (Heard::Resumed, Now::Listening { frames }) => (frames > 0).then_some(Meant::Resumed),
             (Heard::Ended { speech_ms }, Now::Listening { frames }) => {
                 self.now = Now::Silence;
                 // Called in the midst of it: what was said before does not count.
@@ -176,7 +182,7 @@ impl Attention {
                 self.now = Now::Silence;
                 (frames > 0).then_some(Meant::Dropped)
             }
-            (Heard::More(_), Now::Silence | Now::Passing) => None,
+            (Heard::More(_) | Heard::Paused | Heard::Resumed, Now::Silence | Now::Passing) => None,
             (Heard::Ended { .. } | Heard::Dropped, Now::Silence | Now::Passing) => {
                 self.now = Now::Silence;
                 None
@@ -261,6 +267,7 @@ mod tests {
                 'b' => Cue::Heard(Heard::Began(vec![0.0])),
                 'm' => Cue::Heard(Heard::More(vec![0.0])),
                 'e' => Cue::Heard(Heard::Ended { speech_ms: 900 }),
+                '~' => Cue::Heard(Heard::Paused),
                 'x' => Cue::Heard(Heard::Dropped),
                 'w' => Cue::Woken,
                 'p' | 'q' => Cue::Push(letter == 'p'),
@@ -277,6 +284,8 @@ mod tests {
                 Some(Meant::Began { called: true, .. }) => "{".to_owned(),
                 Some(Meant::Began { called: false, .. }) => "[".to_owned(),
                 Some(Meant::More(_)) => "+".to_owned(),
+                Some(Meant::Paused) => "~".to_owned(),
+                Some(Meant::Resumed) => "!".to_owned(),
                 Some(Meant::Ended { speech_ms }) => format!("]{speech_ms} "),
                 Some(Meant::Dropped) => "x ".to_owned(),
             });
@@ -325,7 +334,7 @@ mod tests {
     proptest! {
         /// Whatever is told in whatever order: nothing gets past while muted, and what ends or goes on has begun.
         #[test]
-        fn no_sample_gets_past_while_muted(script in "[bmexwpqstMUa.]{0,60}", begin in 0..3) {
+        fn no_sample_gets_past_while_muted(script in "[bmex~wpqstMUa.]{0,60}", begin in 0..3) {
             let begin = [Begin::Push, Begin::Wake, Begin::Speech][usize::try_from(begin).unwrap()];
             let mut attention = Attention::new(settings(begin), false);
             let (mut at, mut muted, mut open) = (0, false, false);
@@ -335,6 +344,7 @@ mod tests {
                     'b' => Cue::Heard(Heard::Began(vec![0.0])),
                     'm' => Cue::Heard(Heard::More(vec![0.0])),
                     'e' => Cue::Heard(Heard::Ended { speech_ms: 900 }),
+                    '~' => Cue::Heard(Heard::Paused),
                     'x' => Cue::Heard(Heard::Dropped),
                     'w' => Cue::Woken,
                     'p' | 'q' => Cue::Push(letter == 'p'),
@@ -347,7 +357,7 @@ mod tests {
                     None => {}
                     // What begins takes the place of what had begun and never ended.
                     Some(Meant::Began { .. }) => { prop_assert!(!muted); open = true; }
-                    Some(Meant::More(_)) => prop_assert!(!muted && open),
+                    Some(Meant::More(_) | Meant::Paused | Meant::Resumed) => prop_assert!(!muted && open),
                     Some(Meant::Ended { .. }) => { prop_assert!(!muted && open); open = false; }
                     Some(Meant::Dropped) => { prop_assert!(open); open = false; }
                 }

@@ -45,6 +45,10 @@ pub enum Heard {
     Began(Vec<f32>),
     /// They go on.
     More(Vec<f32>),
+    /// They pause: this may have been all.
+    Paused,
+    /// It was not.
+    Resumed,
     /// They have come to an end; `speech_ms` of it was speech.
     Ended {
         /// Without the silence.
@@ -103,6 +107,7 @@ impl Segmenter {
             }
             State::Speech { frames: all, speech, silence } => {
                 *all += 1;
+                let resumed = spoken && *silence >= frames(PAUSE_MS);
                 if spoken {
                     *speech += 1;
                     *silence = 0;
@@ -110,7 +115,11 @@ impl Segmenter {
                     *silence += 1;
                 }
                 let (all, speech, silence) = (*all, *speech, *silence);
-                let mut heard = vec![Heard::More(frame.to_vec())];
+                let mut heard = if resumed { vec![Heard::Resumed] } else { Vec::new() };
+                heard.push(Heard::More(frame.to_vec()));
+                if silence == frames(PAUSE_MS) {
+                    heard.push(Heard::Paused);
+                }
                 let over = silence >= frames(self.settings.hangover_ms) || self.is_to_be_cut(all, silence);
                 if over {
                     let speech_ms = speech * FRAME_MS;
@@ -143,6 +152,9 @@ impl Segmenter {
         all >= longest || all >= longest - longest / 10 && silence >= frames(BREATH_MS)
     }
 }
+
+/// So much silence is a pause: longer than between the words of a sentence mostly, shorter than what ends it.
+const PAUSE_MS: u64 = 224;
 
 /// How many frames last so long.
 fn frames(ms: u64) -> u64 {
@@ -177,6 +189,8 @@ mod tests {
         let mut tell = |heard: Heard| match heard {
             Heard::Began(samples) => told.push_str(&format!("[{}", samples.len() / FRAME)),
             Heard::More(_) => told.push('+'),
+            Heard::Paused => told.push('~'),
+            Heard::Resumed => told.push('!'),
             Heard::Ended { speech_ms } => told.push_str(&format!("]{speech_ms} ")),
             Heard::Dropped => told.push_str("x "),
         };
@@ -236,6 +250,7 @@ mod tests {
                     match heard {
                         Heard::Began(samples) => { prop_assert!(open.is_none()); open = Some(samples.len()); told.extend(samples); }
                         Heard::More(samples) => { *open.as_mut().unwrap() += samples.len(); told.extend(samples); }
+                        Heard::Paused | Heard::Resumed => prop_assert!(open.is_some()),
                         Heard::Ended { .. } | Heard::Dropped => {
                             let frames = open.take().unwrap() / FRAME;
                             prop_assert!(frames as u64 <= frames_of(short().longest_ms) + frames_of(short().lead_ms));

@@ -6,7 +6,6 @@ use crate::exit::Exit;
 use anyhow::{Context, bail};
 use hob_doors::Request;
 use hob_onnx::Runtime;
-use hob_senses::camera::{CameraSettings, Film, drawn, mask};
 use hob_senses::listen::{Listener, Source, Told};
 use hob_senses::microphone::{DEFAULT, Found, devices};
 use hob_senses::segment::Heard;
@@ -15,9 +14,11 @@ use hob_senses::wake::{Wake, WakeFiles};
 use hob_senses::{FRAME_MS, RATE};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+mod camera;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Senses {
@@ -38,6 +39,14 @@ pub(super) enum Senses {
         /// Listen for the wake phrase too, and show how much each moment sounds like it.
         #[arg(long)]
         wake: bool,
+    },
+    /// Look through a camera for a while, and say what moves; with --json also what comes, and what is wrong with it.
+    Watch {
+        /// Its name in the settings, or an address or a device as a camera's `source` has it.
+        camera: String,
+        /// For so long.
+        #[arg(long, default_value_t = 10, value_name = "N")]
+        seconds: u64,
     },
     /// Say how the microphones and cameras of a running hob are.
     Status,
@@ -81,7 +90,8 @@ pub(super) async fn senses(invocation: &Invocation, command: Senses) -> anyhow::
     match command {
         Senses::List => list(invocation),
         Senses::Status => status(invocation).await,
-        Senses::Look { camera, out } => look(invocation, &camera, out.as_deref()),
+        Senses::Look { camera, out } => camera::look(invocation, &camera, out.as_deref()),
+        Senses::Watch { camera, seconds } => camera::watch(invocation, &camera, Duration::from_secs(seconds)),
         Senses::Mute { microphone } => order(invocation, Request::Mute { microphone, muted: true }).await,
         Senses::Unmute { microphone } => order(invocation, Request::Mute { microphone, muted: false }).await,
         Senses::Listen { microphone, end } => order(invocation, Request::Listen { microphone, pressed: !end }).await,
@@ -129,39 +139,6 @@ async fn status(invocation: &Invocation) -> anyhow::Result<Exit> {
     invocation.print(&senses, lines)?;
     Ok(Exit::Ok)
 }
-
-/// Takes one picture, without a running hob.
-fn look(invocation: &Invocation, camera: &str, out: Option<&Path>) -> anyhow::Result<Exit> {
-    let settings = invocation.settings()?;
-    let known = settings.camera.iter().find(|known| known.name.as_str() == camera);
-    let source = match known {
-        Some(known) if known.topic().is_some() => {
-            bail!("its pictures come over the broker: ask a running hob, with hob ask --camera {camera}")
-        }
-        Some(known) => known.source.clone(),
-        None if camera.contains(['/', ':']) => camera.to_owned(),
-        None => bail!("the settings name no camera '{camera}': see [[camera]], or give an address"),
-    };
-    let looks = CameraSettings {
-        ffmpeg: settings.media.ffmpeg.clone(),
-        fps: 1.0,
-        width: known.map_or(960, |known| known.width),
-        decoder: known.map(|known| known.decoder.clone()).unwrap_or_default(),
-        stalled: Duration::from_secs(known.map_or(10, |known| known.stalled_s)),
-    };
-    let jpeg = match Film::snapshot(&source, &looks) {
-        Ok(jpeg) => jpeg,
-        Err(reason) => bail!("{}: {reason}", mask(&source)),
-    };
-    match out {
-        Some(path) => std::fs::write(path, &jpeg).with_context(|| format!("cannot write {}", path.display()))?,
-        None => print_line(&drawn(&jpeg, COLUMNS)?)?,
-    }
-    Ok(Exit::Ok)
-}
-
-/// Columns of a picture on a terminal.
-const COLUMNS: u32 = 76;
 
 fn list(invocation: &Invocation) -> anyhow::Result<Exit> {
     let found = devices();
@@ -224,7 +201,12 @@ fn test(invocation: &Invocation, source: &Source, time: Duration, with_wake: boo
             Told::Dropped { samples } => Some(json!({"told": "dropped", "samples": samples})),
             Told::Heard { at_ms, heard } => said.hear(at_ms, &heard),
             Told::Wake { score, woken } => {
-                if woken { Some(json!({"told": "woken", "score": score})) } else { wake_score = Some(score); None }
+                if woken {
+                    Some(json!({"told": "woken", "score": score}))
+                } else {
+                    wake_score = Some(score);
+                    None
+                }
             }
             Told::Ended => None,
         };
@@ -257,7 +239,7 @@ impl Said {
                 let ms = milliseconds(self.samples);
                 Some(json!({"told": "said", "from_ms": self.began_ms, "ms": ms, "speech_ms": speech_ms}))
             }
-            Heard::Dropped => None,
+            Heard::Paused | Heard::Resumed | Heard::Dropped => None,
         }
     }
 }

@@ -69,6 +69,8 @@ struct Utterance {
     samples: Vec<f32>,
     /// Where the model was open when it began.
     encoding: Option<Encoding>,
+    /// Since the last pause there was silence alone.
+    paused: bool,
 }
 
 /// What of it is encoded so far.
@@ -87,13 +89,23 @@ impl Scribe {
             }
             match meant {
                 Meant::Began { samples, .. } => {
-                    let mut utterance = Utterance { samples: Vec::new(), encoding: self.encoding() };
+                    let mut utterance = Utterance { samples: Vec::new(), encoding: self.encoding(), paused: false };
                     utterance.add(&samples);
                     self.open.insert(microphone, utterance);
                 }
                 Meant::More(samples) => {
                     if let Some(utterance) = self.open.get_mut(&microphone) {
                         utterance.add(&samples);
+                    }
+                }
+                Meant::Paused => {
+                    if let Some(utterance) = self.open.get_mut(&microphone) {
+                        utterance.pause();
+                    }
+                }
+                Meant::Resumed => {
+                    if let Some(utterance) = self.open.get_mut(&microphone) {
+                        utterance.paused = false;
                     }
                 }
                 Meant::Ended { speech_ms } => {
@@ -133,15 +145,32 @@ impl Utterance {
         });
     }
 
-    /// All of it is said: it is kept under a name, and its rows with it.
-    fn end(self, spoken: &Spoken) -> MediumId {
-        let id = spoken.keep(&self.samples);
-        if let Some(Encoding { senses, hearing, stop }) = self.encoding
-            && let Err(failure) = senses.heard(hearing, id, &stop)
-        {
-            tracing::debug!(%failure, "what was said cannot be encoded now");
+    /// Whoever speaks pauses: should this have been all, its rows are there when that is known.
+    fn pause(&mut self) {
+        self.paused = true;
+        self.encoding = self.encoding.take().and_then(|mut encoding| {
+            encoding.senses.settle(&mut encoding.hearing, &encoding.stop).is_ok().then_some(encoding)
+        });
+    }
+
+    /// All of it is said: it is kept under a name, and its rows with it. The silence after the last word is left out.
+    fn end(mut self, spoken: &Spoken) -> MediumId {
+        match self.encoding.take() {
+            Some(Encoding { senses, hearing, .. }) if self.paused && hearing.settled() > 0 => {
+                let settled = self.samples.get(..hearing.settled_samples()).unwrap_or(&self.samples);
+                let id = spoken.keep(settled);
+                senses.keep_settled(hearing, id);
+                id
+            }
+            Some(Encoding { senses, hearing, stop }) => {
+                let id = spoken.keep(&self.samples);
+                if let Err(failure) = senses.heard(hearing, id, &stop) {
+                    tracing::debug!(%failure, "what was said cannot be encoded now");
+                }
+                id
+            }
+            None => spoken.keep(&self.samples),
         }
-        id
     }
 }
 

@@ -22,6 +22,16 @@ EXAMPLES = """examples:
   python -m pocket true-size --model e2b --out ../../target/true-size/e2b     as large as the real one, weights random
 """
 
+SENSES = {
+    "speak": ("ears.clips", "spoken commands for the ears, by synthetic voices"),
+    "listen": ("ears.listening", "train the ears alone"),
+    "see": ("eyes.seeing", "train the eyes alone, on drawn pictures"),
+    "understand": ("ears.understanding", "train ears, eyes and text model together"),
+    "judge": ("ears.judging", "count right answers to what is said and seen"),
+    "whole": ("whole", "text model, ears and eyes as one checkpoint"),
+    "wake": ("wake.classifier", "train and judge the wake phrase"),
+}
+"""Modules by command."""
 SHIPPING = {
     "export": "checkpoint to the published ONNX layout, traced (fp32) or in a variant's published form",
     "restore": "the shipped folder back as a checkpoint, to train it further",
@@ -33,6 +43,7 @@ SHIPPING = {
     "tiny": "the tiny random folder that unit tests open",
     "media": "small pictures and sounds, and what Transformers makes of them before an encoder",
     "standins": "random miniatures of E2B and E4B in the published graph form, with goldens",
+    "true-ears": "an audio encoder as large as the published E2B's, for measuring",
     "true-size": "a folder as large as the published E2B or E4B, with random weights, for measuring",
     "llama-cpp": "the same shapes in one file for llama.cpp, to measure beside",
 }
@@ -53,6 +64,7 @@ def main() -> int:
     add_cases(commands)
     add_check(commands)
     add_shipping(commands)
+    add_senses(commands)
     arguments = parser.parse_args()
     return arguments.run(arguments) or 0
 
@@ -124,6 +136,15 @@ def add_shipping(commands) -> None:
         command = commands.add_parser(name, help=purpose)
         if sys.argv[1:2] == [name]:
             module = import_module(f".{name.replace('-', '_')}", __package__)
+            module.add_arguments(command)
+            command.set_defaults(run=module.run)
+
+
+def add_senses(commands) -> None:
+    for name, (module, purpose) in SENSES.items():
+        command = commands.add_parser(name, help=purpose)
+        if sys.argv[1:2] == [name]:
+            module = import_module(f".{module}", __package__)
             module.add_arguments(command)
             command.set_defaults(run=module.run)
 

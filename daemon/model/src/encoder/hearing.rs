@@ -23,7 +23,8 @@ pub struct Hearing {
 }
 
 impl Hearing {
-    pub(super) fn push(&mut self, samples: &[f32]) {
+    /// Takes samples and encodes nothing yet.
+    pub fn push(&mut self, samples: &[f32]) {
         self.stream.push(samples);
     }
 
@@ -32,14 +33,29 @@ impl Hearing {
     pub fn settled(&self) -> usize {
         self.settled.as_ref().map_or(0, Features::rows)
     }
+
+    /// How many samples of it make just the settled rows: four frames of 10 ms to a row, and a frame's window beyond the last.
+    #[must_use]
+    pub fn settled_samples(&self) -> usize {
+        const FRAME: usize = 160;
+        match self.settled() {
+            0 => 0,
+            rows => (rows * 4 + 1) * FRAME,
+        }
+    }
 }
 
 impl Encoders {
     /// Encodes what of a sound can be encoded for good, once enough of it is new. Returns how many rows are settled.
     pub(super) fn hear(&mut self, hearing: &mut Hearing, stop: &Stop) -> Result<usize, EncodeError> {
+        self.settle(hearing, LEAST_NEW, stop)
+    }
+
+    /// The same once at least so many rows are new.
+    pub(super) fn settle(&mut self, hearing: &mut Hearing, least: usize, stop: &Stop) -> Result<usize, EncodeError> {
         let frames = hearing.stream.frames();
         let (known, settled) = (hearing.settled(), frames.settled_tokens());
-        if settled < known + LEAST_NEW {
+        if settled < known + least {
             return Ok(known);
         }
         let rows = self.rows_of(frames, stop)?.first(settled);
@@ -65,6 +81,13 @@ impl Encoders {
         });
         self.keep(Sight { medium: id, sense: Sense::Sound }, &whole);
         Ok(whole)
+    }
+
+    /// Keeps the settled rows under a name, as those of a whole sound.
+    pub(super) fn keep_settled(&mut self, hearing: Hearing, id: MediumId) {
+        if let Some(settled) = hearing.settled {
+            self.keep(Sight { medium: id, sense: Sense::Sound }, &Arc::new(settled));
+        }
     }
 
     fn rows_of(&mut self, frames: &Frames, stop: &Stop) -> Result<Features, EncodeError> {

@@ -73,6 +73,21 @@ impl Senses {
         self.encoders().hear(hearing, stop).map_err(|error| failed(&error))
     }
 
+    /// Whoever speaks pauses: all of the sound that can be encoded for good is, so that nothing is left to do should this have
+    /// been the end. Returns how many rows are settled.
+    ///
+    /// # Errors
+    /// [`GenerateFailure::Medium`], saying why it cannot be taken in.
+    pub fn settle(&self, hearing: &mut Hearing, stop: &Stop) -> Result<usize, GenerateFailure> {
+        self.encoders().settle(hearing, 1, stop).map_err(|error| failed(&error))
+    }
+
+    /// The sound ended where its rows are settled: they are kept under the name of its first
+    /// [`settled_samples`](Hearing::settled_samples), for the prompt that shows them.
+    pub fn keep_settled(&self, hearing: Hearing, id: MediumId) {
+        self.encoders().keep_settled(hearing, id);
+    }
+
     /// The whole sound was heard; its bytes lie on the shelf under `id`. Its rows are kept for the prompt that shows it.
     ///
     /// # Errors

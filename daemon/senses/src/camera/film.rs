@@ -146,7 +146,8 @@ fn input(address: &str, settings: &CameraSettings) -> Command {
     if address.starts_with("rtsp") {
         command.args(["-protocol_whitelist", PROTOCOLS, "-rtsp_transport", "tcp", "-timeout", &patience]);
     } else if address.starts_with("http") {
-        command.args(["-protocol_whitelist", PROTOCOLS, "-rw_timeout", &patience]);
+        // What it is shows in the first second; ffmpeg would look for five.
+        command.args(["-protocol_whitelist", PROTOCOLS, "-rw_timeout", &patience, "-analyzeduration", "1000000"]);
     } else {
         command.args(["-f", "v4l2"]);
     }

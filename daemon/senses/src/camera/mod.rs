@@ -80,7 +80,7 @@ pub enum Seen {
 const GLANCE: Duration = Duration::from_millis(200);
 
 /// How long to wait before it is started again: doubled each time, up to the second.
-const AGAIN_MS: (u64, u64) = (500, 60_000);
+const AGAIN_MS: (u64, u64) = (500, 30_000);
 
 /// One that gave frames for so long may begin anew with the shortest wait.
 const WORKED: Duration = Duration::from_secs(10);

@@ -6,6 +6,7 @@ of all clips in a row (i16) and where each begins, `NAME.pickle` what each one s
 
 from __future__ import annotations
 
+import argparse
 import os
 import pickle
 import zlib
@@ -123,3 +124,13 @@ def speak(folder: Path, shards: int, processes: int) -> None:
         for count, _ in enumerate(done, 1):
             print(f"\r{count} of {shards} shards", end="", flush=True)
     print()
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = __doc__
+    parser.add_argument("--work", type=Path, default=Path("work"))
+    parser.add_argument("--shards", type=int, default=110, help="of some 480 clips each")
+    parser.add_argument("--processes", type=int, default=2)
+
+
+def run(args: argparse.Namespace) -> None:
+    speak(args.work / "spoken", args.shards, args.processes)

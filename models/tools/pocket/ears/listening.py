@@ -5,10 +5,11 @@ Boxed by wall time as the text model's training is; `touch WORK/finish` ends it 
 
 from __future__ import annotations
 
+import argparse
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
 
@@ -252,3 +253,18 @@ def report(work: Path, snr: float | None, most: int = 120) -> None:
                 words += len(clip.words.split())
                 right += got == clip.words
         print(f"| {path.stem} | {100 * wrong / words:.1f} % | {100 * right / len(shard):.0f} % |", flush=True)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = __doc__
+    parser.add_argument("--work", type=Path, default=Path("work"))
+    parser.add_argument("--resume", action="store_true", help="go on from work/ears.pt")
+    parser.add_argument("--report", action="store_true", help="only count word errors on the sets for evaluation")
+    for each in fields(ListeningPlan):
+        parser.add_argument("--" + each.name.replace("_", "-"), type=type(each.default), default=each.default)
+
+
+def run(args: argparse.Namespace) -> None:
+    if args.report:
+        report(args.work, 20.0)
+    else:
+        train(args.work, ListeningPlan(**{each.name: getattr(args, each.name) for each in fields(ListeningPlan)}), args.resume)

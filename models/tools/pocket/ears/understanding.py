@@ -7,9 +7,10 @@ forgotten. CTC goes on beside, with little weight, so that the ears stay what th
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
 
@@ -216,3 +217,13 @@ def train_in_team(team: Team, work: Path, plan: UnderstandingPlan) -> None:
     if team.leads:
         torch.save({"whole": whole.state_dict()}, work / "senses.pt")
         print(f"ended after {schedule.spent() / 60:.1f} minutes, step {step}", flush=True)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = __doc__
+    parser.add_argument("--work", type=Path, default=Path("work"))
+    for each in fields(UnderstandingPlan):
+        parser.add_argument("--" + each.name.replace("_", "-"), type=type(each.default), default=each.default)
+
+
+def run(args: argparse.Namespace) -> None:
+    train(args.work, UnderstandingPlan(**{each.name: getattr(args, each.name) for each in fields(UnderstandingPlan)}))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import time
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from random import Random
 
@@ -123,3 +124,13 @@ def train_in_team(team: Team, work: Path, plan: SeeingPlan) -> None:
         for kept_looks in (False, True):
             shares = right(eyes.eval(), Random(99), 320, kept_looks)
             print("looks kept out" if kept_looks else "looks of training", {k: round(100 * v) for k, v in shares.items()}, flush=True)
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = __doc__
+    parser.add_argument("--work", type=Path, default=Path("work"))
+    for each in fields(SeeingPlan):
+        parser.add_argument("--" + each.name.replace("_", "-"), type=type(each.default), default=each.default)
+
+
+def run(args: argparse.Namespace) -> None:
+    train(args.work, SeeingPlan(**{each.name: getattr(args, each.name) for each in fields(SeeingPlan)}))
