@@ -56,7 +56,7 @@ demo-senses: ## a voice, a gauge before a camera, a sensor that falls silent: wh
 	@$(SETUP) rust packages wasm onnxruntime vad sound camera
 	scripts/build-plugins.sh
 	cargo build --quiet --locked -p hob -p e2e --bins
-	target/debug/demo-senses
+	$(if $(MODEL),HOB_MODEL__FOLDER="$(abspath $(MODEL))") target/debug/demo-senses
 
 test-kill: ## thirty kill -9 under load: nothing lost, nothing sent twice, the audit chain whole
 	@$(SETUP) rust packages wasm onnxruntime
@@ -124,7 +124,7 @@ bench-senses: ## measure: rules beside JSON, an idle microphone, from the end of
 	scripts/true-ears.sh target/true-ears
 	cargo bench --quiet --locked --profile dev --config profile.dev.package.hob-agent.opt-level=3 -p hob-agent --bench rules -- --warm-up-time 1 --measurement-time 2
 	cargo build --quiet --locked --release -p e2e --bin bench-senses
-	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/release/bench-senses models/pocket target/true-ears
+	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/release/bench-senses tests/fixtures/published target/true-ears
 
 # FOLDERS="e2b e2b-block128" names others; the head of the script lists them.
 model-true-size: ## make a folder as large as the published E2B, with random weights, into target/true-size (3 GB)

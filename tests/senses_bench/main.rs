@@ -1,6 +1,6 @@
 //! `make bench-senses`: what listening and looking cost, each as a ratio to something in the same run.
 //!
-//!   bench-senses MODEL...      folders with ears; those of the shipped model are asked for a first token too
+//!   bench-senses MODEL...      folders with ears; all but `true-ears` are asked for a first token too
 
 mod ears;
 mod idle;

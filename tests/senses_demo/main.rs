@@ -79,13 +79,21 @@ struct Row {
 }
 
 async fn play() -> anyhow::Result<()> {
+    let places = Places::pocket()?;
+    let graphs = std::fs::read_dir(places.model.join("onnx"))?.filter_map(Result::ok);
+    let ears = graphs.filter(|file| file.file_name().to_string_lossy().starts_with("audio_encoder")).count();
+    ensure!(
+        ears > 0,
+        "{} has no ears and eyes (onnx/audio_encoder…): make demo-senses MODEL=folder shows another",
+        places.model.display()
+    );
     let house = House::from_inventory(HOUSE.to_owned())?;
     let broker = Broker::start().await?;
     let home = Home::start(broker.port(), &house).await?;
     let client = Client::connect(broker.port(), NODE, "demo-client").await?;
     let sounds = Sounds::start()?;
     let mut camera = GaugeCamera::start(&root())?;
-    let mut hob = Daemon::prepare(broker.port(), NODE, &house, Places::pocket()?)?;
+    let mut hob = Daemon::prepare(broker.port(), NODE, &house, places)?;
     for (name, value) in sounds.environment() {
         hob.variable(name, &value);
     }

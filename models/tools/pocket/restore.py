@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
+from safetensors.torch import load_file
 
 from . import folder, layout, quantize
 from .model import Pocket, Shape
@@ -51,12 +52,24 @@ def restored(shipped: Path) -> Pocket:
     return model
 
 
+def restore_senses(kept: Path, work: Path) -> None:
+    """Ears and eyes as their first stages left them, in half precision, for the stages to go on from."""
+    tensors = load_file(kept)
+    for name in ("ears", "eyes"):
+        own = {key.removeprefix(f"{name}."): value.float() for key, value in tensors.items() if key.startswith(f"{name}.")}
+        torch.save({name: own}, work / f"{name}.pt")
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Make a checkpoint of the shipped folder's 8-bit text model, to train it further."
+    parser.description = (
+        "Make a checkpoint of the shipped folder's 8-bit text model, and of the ears and eyes that are kept, to train them further."
+    )
+    parser.add_argument("--senses", type=Path, default=Path("checkpoints/senses.safetensors"))
     parser.add_argument("--shipped", type=Path, default=Path("../pocket"))
     parser.add_argument("--out", type=Path, default=Path("work/pocket"))
 
 
 def run(args: argparse.Namespace) -> None:
     folder.save(restored(args.shipped), args.shipped / "tokenizer.json", args.out)
-    print(f"{args.out} made of {args.shipped}")
+    restore_senses(args.senses, args.out.parent)
+    print(f"{args.out} made of {args.shipped}, ears.pt and eyes.pt beside it of {args.senses}")

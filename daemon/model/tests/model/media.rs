@@ -239,6 +239,37 @@ fn a_sound_that_arrives_bit_by_bit_is_heard_as_the_whole() {
     assert!(off(&grown, &whole) < 1e-5, "{}", off(&grown, &whole));
 }
 
+/// The end is where its speaker paused: nothing is encoded then, and the prompt shows what was encoded before.
+#[test]
+fn a_sound_that_ends_at_a_pause_has_the_rows_that_were_settled_there() {
+    let shelf = tempfile::tempdir().unwrap();
+    let spoken = Spoken::default();
+    let settings = MediaSettings {
+        folder: shelf.path().to_owned(),
+        image_tokens: ImageBudget::Tokens70,
+        encoder_idle: Duration::from_secs(60),
+        spoken: spoken.clone(),
+    };
+    let folder = ModelFolder::open(&fixture("published"), Some(Variant::Q4)).unwrap();
+    let senses = Senses::new(&runtime(), &folder, &SessionSettings::default(), settings, false);
+    let stop = Stop::new(&runtime()).unwrap();
+    let samples: Vec<f32> = (0..20_001_u16).map(|n| f32::from(n % 97) / 97.0 - 0.5).collect();
+    let mut hearing = Hearing::default();
+    senses.hear(&mut hearing, &samples, &stop).unwrap();
+    let settled = senses.settle(&mut hearing, &stop).unwrap();
+    assert_eq!(settled, 31, "40 ms each, all but what is not whole");
+    let id = spoken.keep(&samples[..hearing.settled_samples()]);
+    senses.keep_settled(hearing, id);
+
+    let Shown::Sound(rows) = senses.show(&Medium::Speech { id }).unwrap() else { unreachable!() };
+    assert_eq!(rows.ids().count(), settled);
+    let kept = senses.take_in(&rows, &stop).unwrap();
+    let mut again = Hearing::default();
+    senses.hear(&mut again, &samples, &stop).unwrap();
+    let whole = senses.heard(again, id, &stop).unwrap();
+    assert!(off(&kept, &whole[..kept.len()]) < 1e-5);
+}
+
 /// 16 kHz, one channel, 16 bits.
 fn wav(samples: &[i16]) -> Vec<u8> {
     let data: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();

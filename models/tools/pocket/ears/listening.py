@@ -165,9 +165,11 @@ def train_in_team(team: Team, work: Path, plan: ListeningPlan, resume: bool) -> 
     optimizer = Optimizer(ears, plan.muon, plan.adam, 0.05, lambda name: not name.startswith(("pieces", "letters")))
     saved: dict = {"step": 0, "seen": 0, "spent": 0.0}
     if resume:
-        saved = torch.load(work / "ears.pt", weights_only=False)
+        saved |= torch.load(work / "ears.pt", weights_only=False)
         ears.load_state_dict(saved["ears"])
-        optimizer.restore(saved["optimizer"])
+        # What was kept over long has weights alone.
+        if "optimizer" in saved:
+            optimizer.restore(saved["optimizer"])
     step, seen, schedule = saved["step"], saved["seen"], Schedule(plan, saved["spent"])
     rng = Random(f"{plan.seed} {team.rank} {step}")
     torch.manual_seed(plan.seed * 100 + team.rank + step)

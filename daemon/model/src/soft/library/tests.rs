@@ -82,6 +82,23 @@ fn a_sound_has_a_row_for_every_forty_milliseconds() {
 }
 
 #[test]
+fn what_was_said_is_shown_out_of_memory_and_must_be_said_again_when_it_is_forgotten() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(&folder, ImageBudget::Tokens70);
+    let spoken = settings.spoken.clone();
+    let library = Library::new(Some(settings), Absent::default());
+    let id = spoken.keep(&vec![0.1; 16_000]);
+    let Shown::Sound(rows) = library.show(&Medium::Speech { id }, &mut Look::at_leisure()).unwrap() else {
+        unreachable!()
+    };
+    assert_eq!(rows.ids().count(), 25);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing of it lies on the disk");
+    let forgotten = Medium::Speech { id: MediumId([1; 32]) };
+    let said = library.show(&forgotten, &mut Look::at_leisure()).unwrap_err().to_string();
+    insta::assert_snapshot!(said, @"what was said is not known any more: say it again");
+}
+
+#[test]
 fn a_document_is_words_even_for_a_model_without_eyes() {
     let folder = tempfile::tempdir().unwrap();
     let absent = Absent { vision: Some("vision".into()), audio: Some("audio".into()) };
