@@ -173,7 +173,7 @@ impl Wake {
         Ok(Some(Step { score, woken }))
     }
 
-    /// The frames of 10 ms that are new: [8,32].
+    /// The frames of 10 ms that are new: `[8, 32]`.
     fn new_frames(&mut self, seen: &[f32]) -> Result<Vec<f32>, RunError> {
         let input = Tensor::f32(&[1, seen.len()], seen.to_vec())?;
         let frames = run(&mut self.frames_of, "input", &input, &self.stop, NEW_FRAMES * BANDS)?;

@@ -1,6 +1,6 @@
 //! The microphones of a running hob: what is said there and meant for it becomes a sound that the model hears.
 //!
-//! Each has a thread that listens ([`ear`]). What its attention lets past goes to one [`scribe`], which puts it together and
+//! Each has a thread that listens (`ear`). What its attention lets past goes to one scribe, which puts it together and
 //! has it encoded while it is still being said; what is whole is told to the driver. No sample lies on disk.
 
 mod ear;

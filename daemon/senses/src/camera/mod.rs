@@ -1,7 +1,7 @@
 //! A camera: frames as JPEG, each with how much moved since the ones before.
 //!
-//! [`film`] reads a stream, or one picture after another, through an ffmpeg that is watched and started again; [`split`] finds
-//! the pictures in what it writes, and [`motion`] says what is worth looking at. Whoever takes frames slowly gets the newest.
+//! A [`Film`] is a stream, or one picture after another, through an ffmpeg that is watched and started again; a [`Splitter`] finds
+//! the pictures in what it writes, and [`Motion`] says what is worth looking at. Whoever takes frames slowly gets the newest.
 
 mod drawn;
 mod film;
