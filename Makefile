@@ -75,7 +75,7 @@ test-senses: ## a voice through a real server of sounds, cameras over RTSP and H
 	scripts/test-cameras.sh
 
 test-systemd: ## boot a small Debian with hob installed: ready, watched, restarted, without loss
-	@$(SETUP) rust packages wasm onnxruntime boot
+	@$(SETUP) rust packages wasm onnxruntime vad wake boot
 	scripts/build-plugins.sh
 	cargo build --quiet --locked -p hob
 	scripts/test-systemd.sh
@@ -123,8 +123,7 @@ bench-senses: ## measure: rules beside JSON, an idle microphone, from the end of
 	@$(SETUP) rust packages onnxruntime vad wake
 	scripts/true-ears.sh target/true-ears
 	cargo bench --quiet --locked --profile dev --config profile.dev.package.hob-agent.opt-level=3 -p hob-agent --bench rules -- --warm-up-time 1 --measurement-time 2
-	cargo build --quiet --locked --release -p e2e --bin bench-senses
-	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" target/release/bench-senses tests/fixtures/published target/true-ears
+	HOB_ONNX_LIBRARY="$(CURDIR)/$(ONNXRUNTIME)" cargo run --quiet --locked --profile dev --config profile.dev.package.hob-senses.opt-level=3 --config profile.dev.package.hob-model.opt-level=3 -p e2e --bin bench-senses -- tests/fixtures/published target/true-ears
 
 # FOLDERS="e2b e2b-block128" names others; the head of the script lists them.
 model-true-size: ## make a folder as large as the published E2B, with random weights, into target/true-size (3 GB)
@@ -139,7 +138,7 @@ provider-openvino: ## bring OpenVINO's plugin for Intel's devices into .cache (d
 install: ## install binary, library, model, plugins, settings and units (DESTDIR, PREFIX)
 	@if [ ! -x target/release/hob ]; then echo "install: run make build first" >&2; exit 1; fi
 	if [ ! -d target/plugins/home ]; then echo "install: run make plugins first" >&2; exit 1; fi
-	if [ ! -f $(ONNXRUNTIME) ] || [ ! -f .cache/silero/silero_vad.onnx ]; then echo "install: run make setup first" >&2; exit 1; fi
+	if [ ! -f $(ONNXRUNTIME) ] || [ ! -f .cache/silero/silero_vad.onnx ] || [ ! -f .cache/wake/embedding_model.onnx ]; then echo "install: run make setup first" >&2; exit 1; fi
 	scripts/install.sh "$(DESTDIR)" "$(PREFIX)" "$(SYSCONFDIR)" "$(LOCALSTATEDIR)" "$(ONNXRUNTIME)"
 
 uninstall: ## take away what install brought; settings and state stay

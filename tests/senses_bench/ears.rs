@@ -5,7 +5,9 @@ use anyhow::Context;
 use hob_events::{Allowed, GenerateOrder, Medium, Message, Offer, Priority, Prompt, Thinking, TurnId};
 use hob_model::media::image::ImageBudget;
 use hob_model::media::sound;
-use hob_model::{Gemma, Hearing, Interrupt, LanguageModel, MediaSettings, ModelSettings, Progress, Senses, Spoken};
+use hob_model::{
+    Gemma, Hearing, Interrupt, LanguageModel, MediaSettings, ModelSettings, Progress, Senses, Spoken, Variant,
+};
 use hob_onnx::{Runtime, Stop};
 use hob_senses::FRAME;
 use std::path::Path;
@@ -36,7 +38,10 @@ pub(crate) fn heard(runtime: &Runtime, folder: &Path) -> anyhow::Result<Row> {
         encoder_idle: Duration::from_secs(600),
         spoken: spoken.clone(),
     };
-    let settings = ModelSettings { media: Some(media), context_tokens: 2048, ..ModelSettings::new(folder.to_owned()) };
+    // The only one of the published size.
+    let variant = Some(Variant::Q4);
+    let settings =
+        ModelSettings { variant, media: Some(media), context_tokens: 2048, ..ModelSettings::new(folder.to_owned()) };
     let mut model = Gemma::open(runtime, &settings)?;
     let senses = model.senses().context("the model has no ears")?.clone();
     let samples = command()?;
