@@ -56,7 +56,11 @@ async fn is(client: &Client, word: &str, from: Mark) -> anyhow::Result<()> {
 
 /// "Turn on the ceiling lamp", and silence after it.
 async fn say(client: &Client) -> anyhow::Result<()> {
-    let wav = include_bytes!("../fixtures/speech/turn_on_the_ceiling_lamp.wav");
+    play(client, include_bytes!("../fixtures/speech/turn_on_the_ceiling_lamp.wav")).await
+}
+
+/// What a WAV file has, and silence after it.
+async fn play(client: &Client, wav: &[u8]) -> anyhow::Result<()> {
     let (_, samples) = wav.split_at(44);
     for chunk in samples.chunks(CHUNK_BYTES).chain(SILENCE.chunks(CHUNK_BYTES)) {
         client.publish(&topic(client, "sound"), chunk, false).await?;
@@ -85,6 +89,32 @@ async fn what_is_said_in_a_named_room_becomes_a_turn_with_its_sound() -> anyhow:
     // Nothing that was heard lies on the disk.
     let kept = std::fs::read_dir(world.hob.path("state").join("media"))?.count();
     assert_eq!(kept, 0);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_the_wake_phrase_the_next_thing_that_is_said_counts() -> anyhow::Result<()> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut world = house_with(Places::tiny()?, "begin = 'wake'").await?;
+    let graphs = world.hob.path("wake");
+    std::fs::create_dir(&graphs)?;
+    let files = [".cache/wake/melspectrogram.onnx", ".cache/wake/embedding_model.onnx", "models/wake/hey_hob.onnx"];
+    for file in files.map(|file| root.join(file)) {
+        let name = file.file_name().context("a name")?;
+        std::fs::copy(&file, graphs.join(name)).with_context(|| format!("{}: run `make setup`", file.display()))?;
+    }
+    let mut settings = OpenOptions::new().append(true).open(world.hob.settings())?;
+    writeln!(settings, "\n[senses.wake]\nfolder = '{}'", graphs.display())?;
+    world.hob.start(&world.client).await?;
+    is(&world.client, "waiting", Mark::START).await?;
+    say(&world.client).await?;
+    let woken = world.client.mark();
+    play(&world.client, include_bytes!("../fixtures/speech/hey_hob.wav")).await?;
+    say(&world.client).await?;
+    answered(&world.client, woken).await?;
+    let results =
+        |message: &e2e::Message| message.topic.contains("/command/said-") && message.topic.ends_with("/result");
+    assert_eq!(world.client.count(results), 1, "only what was said after the phrase");
     Ok(())
 }
 
