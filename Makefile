@@ -68,11 +68,12 @@ test-arm: ## the kernels as compiled for 64-bit Arm, under QEMU where this machi
 	@$(SETUP) rust packages arm
 	scripts/test-arm.sh
 
-test-senses: ## a voice through a real server of sounds, cameras over RTSP and HTTP; what is killed or frozen comes back
-	@$(SETUP) rust packages onnxruntime vad wake sound camera
+test-senses: ## a voice through a real server of sounds, cameras over RTSP and HTTP, kernel devices in a VM; what is killed or unplugged comes back
+	@$(SETUP) rust packages onnxruntime vad wake sound camera vm
 	cargo build --quiet --locked -p hob
 	scripts/test-senses.sh
 	scripts/test-cameras.sh
+	scripts/test-senses-vm.sh
 
 test-systemd: ## boot a small Debian with hob installed: ready, watched, restarted, without loss
 	@$(SETUP) rust packages wasm onnxruntime vad wake boot

@@ -2,8 +2,8 @@
 # Brings what the machine lacks for building, testing and showing hob. Every make target calls it with the parts that it
 # needs; it says nothing when nothing is missing, and changes nothing outside .cache but Debian packages and rustup targets.
 #
-#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [vad] [wake] [nextest] [deny] [sound] [camera] [boot] [cmake] [arm]
-#                                                                                  (none: all but the last five)
+#   scripts/setup.sh [rust] [packages] [wasm] [onnxruntime] [vad] [wake] [nextest] [deny] [sound] [camera] [boot] [vm] [cmake] [arm]
+#                                                                                  (none: all but the last six)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -70,6 +70,15 @@ boot() {
     command -v debootstrap >/dev/null || missing+=(debootstrap)
     command -v systemd-nspawn >/dev/null || missing+=(systemd-container)
     command -v systemd-analyze >/dev/null || missing+=(systemd)
+    install_packages "${missing[@]}"
+}
+
+# For `make test-senses`: a machine with devices of the kernel's own.
+vm() {
+    local missing=()
+    command -v debootstrap >/dev/null || missing+=(debootstrap)
+    command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
+    [ -x /usr/sbin/mkfs.ext4 ] || command -v mkfs.ext4 >/dev/null || missing+=(e2fsprogs)
     install_packages "${missing[@]}"
 }
 
@@ -192,7 +201,7 @@ flock 9
 [ $# -gt 0 ] || set -- rust packages wasm onnxruntime vad wake nextest deny
 for part in "$@"; do
     case $part in
-        rust | packages | wasm | onnxruntime | vad | wake | nextest | deny | sound | camera | boot | cmake | arm) "$part" ;;
+        rust | packages | wasm | onnxruntime | vad | wake | nextest | deny | sound | camera | boot | vm | cmake | arm) "$part" ;;
         *) fail "there is no part \"$part\"" "the head of scripts/setup.sh lists them" ;;
     esac
 done

@@ -87,6 +87,8 @@ class Shelf:
         self.samples: list[np.ndarray] = []
         self.words: list[str] = []
         self.queue: list[list[int]] = []
+        self.pace = Random(0)
+        """The same in every process, so that batches of like length meet and none waits for another."""
         self.looked = 0.0
 
     def look(self) -> None:
@@ -107,7 +109,7 @@ class Shelf:
             self.rng.shuffle(order)
             pool = sorted(order[: size * POOL], key=lambda index: len(self.samples[index]))
             self.queue = [pool[start : start + size] for start in range(0, len(pool), size)]
-            self.rng.shuffle(self.queue)
+            self.pace.shuffle(self.queue)
         chosen = self.queue.pop()
         return [self.samples[index] for index in chosen], [self.words[index] for index in chosen]
 

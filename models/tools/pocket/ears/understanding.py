@@ -1,8 +1,9 @@
-"""The second stage: ears, eyes and the text model learn together to do what is said and to tell what is seen.
+"""The second stage: the text model learns to do what is said and to tell what is seen, by the ears and eyes of the first.
 
-The projection of the ears begins as the linear map that comes nearest to the rows of the pieces that they hear; then all
-three learn from the calls and words that should follow. A third of the conversations stay typed, so that reading is not
-forgotten. CTC goes on beside, with little weight, so that the ears stay what they are.
+The projection of the ears begins as the linear map that comes nearest to the rows of the pieces that they hear. First ears
+and eyes stand still and only what reads them learns, which costs a third; then all learn together. A part of the
+conversations stays typed, so that reading is not forgotten, and what the first stages taught goes on beside, with little
+weight, so that ears and eyes stay what they are.
 """
 
 from __future__ import annotations
@@ -22,39 +23,42 @@ from torch import Tensor, nn
 
 from .. import batches, folder
 from ..batches import AUDIO, IMAGE, Encoder, make_batch
-from ..commands import draw_turn
-from ..eyes.questions import seen_turn
-from ..eyes.seeing import pictures
+from ..eyes.questions import question, seen_turn
+from ..eyes.seeing import pictures, told_loss
 from ..eyes.tower import Eyes
-from ..homes import make_home
 from ..model import Pocket
 from ..optimizer import Optimizer
-from ..prompt import INSTRUCTIONS, shipped_tools
+from ..prompt import shipped_tools
 from ..sessions import Session
 from ..speaker import Speaker
 from ..team import Team, run_team
 from . import clips
-from .hearing import Heard, heard, practised, tested
+from .hearing import Heard, heard, practised
 from .listening import ListeningPlan, Schedule, ctc, piece_targets
 from .tower import Ears
 
 WARM_UP_STEPS = 60
 REPORT_SECONDS, CHECKPOINT_SECONDS = 60, 120
-CTC_WEIGHT = 0.15
+BESIDE_WEIGHT = 0.15
+"""Of the first stages' own losses."""
+SEEN_WEIGHT = 2.0
+"""Of a conversation about a picture: few of its words hang on what is seen."""
 
 
 @dataclass
 class UnderstandingPlan:
-    minutes: float = 35
+    minutes: float = 60
     seed: int = 1
-    spoken: int = 9
+    still: float = 0.6
+    """Share of the run in which ears and eyes stand still."""
+    spoken: int = 12
     """Spoken commands of a house in each process and step."""
-    typed: int = 4
+    typed: int = 5
     seen: int = 4
-    text_muon: float = 0.02
-    text_adam: float = 8e-4
-    ears_muon: float = 0.008
-    ears_adam: float = 6e-4
+    text_muon: float = 0.03
+    text_adam: float = 1e-3
+    senses_muon: float = 0.006
+    senses_adam: float = 5e-4
     processes: int = 2
     hold: float = 0.3
     tail: float = 4
@@ -93,8 +97,11 @@ def rows_of(ears: Ears, sound: Heard) -> tuple[Tensor, list[Tensor]]:
     with torch.autocast("cpu", torch.bfloat16):
         before = ears(sound.features, sound.whole)
     before = before.float()
-    projected = ears.projection(before)
-    return before, [row[:count] for row, count in zip(projected, sound.tokens.tolist(), strict=True)]
+    return before, projected(ears, before, sound)
+
+
+def projected(ears: Ears, before: Tensor, sound: Heard) -> list[Tensor]:
+    return [row[:count] for row, count in zip(ears.projection(before), sound.tokens.tolist(), strict=True)]
 
 
 def nearest_projection(ears: Ears, text: Pocket, houses: Houses, rng: Random, count: int = 480) -> None:
@@ -116,35 +123,57 @@ def nearest_projection(ears: Ears, text: Pocket, houses: Houses, rng: Random, co
         ears.projection.weight.copy_(torch.linalg.solve(squares, products).T)
 
 
-def spoken_batch(ears: Ears, encoder: Encoder, houses: Houses, rng: Random, plan: UnderstandingPlan, window: int):
-    """Spoken and typed commands of one house; the loss of CTC beside."""
-    session, said = houses.next()
-    said = rng.sample(said, min(plan.spoken, len(said)))
-    sound = heard([clip.samples for clip in said], rng, practised(1.0 if rng.random() < 0.7 else 0.3))
-    before, rows = rows_of(ears, sound)
-    words = piece_targets(encoder.tokenizer, [clip.words for clip in said])
-    beside = ctc(ears.pieces(before), sound.tokens, words)
+@dataclass
+class Shown:
+    """Conversations of one kind in a house, the rows of a tower that stand in each, and the loss of the first stage beside."""
+
+    talks: list
+    rows: list[Tensor]
+    beside: Tensor
+
+
+def spoken_talks(ears: Ears, encoder: Encoder, said: list[clips.Clip], rng: Random, still: bool) -> Shown:
+    around = practised(1.0 if rng.random() < 0.7 else 0.3)
+    sound = heard([clip.samples for clip in said], rng, around)
+    with torch.set_grad_enabled(not still), torch.autocast("cpu", torch.bfloat16):
+        before = ears(sound.features, sound.whole).float()
+    rows = projected(ears, before, sound)
     talks = [
         encoder.talk([clip.turn], rng.random() < 0.3, (AUDIO, len(row))) for clip, row in zip(said, rows, strict=True)
     ]
-    typed = rng.sample(session.talks, min(plan.typed, len(session.talks)))
-    talks += [encoder.talk(turns, rng.random() < 0.3) for turns in typed]
-    rows = rows + [torch.zeros(0, rows[0].shape[1])] * len(typed)
-    batch = make_batch([encoder.prefix(session, True)], [talks], window, chunks=3)
-    return batch, rows, beside
+    words = piece_targets(encoder.tokenizer, [clip.words for clip in said])
+    beside = torch.zeros(()) if still else ctc(ears.pieces(before), sound.tokens, words)
+    return Shown(talks, rows, beside)
 
 
-def seen_batch(eyes: Eyes, encoder: Encoder, rng: Random, plan: UnderstandingPlan, window: int):
-    """Questions about pictures in a house, and orders that hang on what is seen."""
-    speaker = Speaker(rng, make_home(rng, rng.randint(3, 24), random_share=0.6), here_share=0.0)
-    pixels, scenes = pictures(rng, plan.seen)
-    with torch.autocast("cpu", torch.bfloat16):
-        before = eyes(pixels)
-    rows = list(eyes.projection(before.float()))
-    turns = [seen_turn(speaker, scene) for scene in scenes]
+def seen_talks(eyes: Eyes, encoder: Encoder, session: Session, count: int, rng: Random, still: bool) -> Shown:
+    """Questions about pictures, and orders that hang on what is seen where the tools for them are declared."""
+    pixels, scenes = pictures(rng, count)
+    with torch.set_grad_enabled(not still), torch.autocast("cpu", torch.bfloat16):
+        before = eyes(pixels).float()
+    rows = list(eyes.projection(before))
+    speaker = Speaker(rng, session.home, here_share=0.0)
+    orders = {tool["name"] for tool in session.tools} >= {tool["name"] for tool in shipped_tools()}
+    turns = [seen_turn(speaker, scene) if orders else question(rng, scene) for scene in scenes]
     talks = [encoder.talk([turn], False, (IMAGE, len(row))) for turn, row in zip(turns, rows, strict=True)]
-    session = Session(speaker.home, list(shipped_tools()), INSTRUCTIONS, [])
-    return make_batch([encoder.prefix(session, True)], [talks], window, chunks=1), rows, turns, scenes
+    return Shown(talks, rows, torch.zeros(()) if still else told_loss(eyes, before, scenes))
+
+
+def house_loss(whole: Understanding, encoder: Encoder, houses: Houses, rng: Random, plan: UnderstandingPlan, still: bool):
+    """What one house teaches: commands spoken and typed, and pictures; the loss of all, and that of the first stages beside."""
+    session, said = houses.next()
+    said = rng.sample(said, min(plan.spoken, len(said)))
+    spoken = spoken_talks(whole.ears, encoder, said, rng, still)
+    typed = [encoder.talk(turns, rng.random() < 0.3) for turns in rng.sample(session.talks, min(plan.typed, len(session.talks)))]
+    seen = seen_talks(whole.eyes, encoder, session, plan.seen, rng, still)
+    none = torch.zeros(0, whole.text.shape.hidden)
+    rows = [*spoken.rows, *[none] * len(typed), *seen.rows]
+    talks = [*spoken.talks, *typed, *seen.talks]
+    batch = make_batch([encoder.prefix(session, True)], [talks], whole.text.shape.window, chunks=4)
+    for part in batch.parts:
+        of_pictures = torch.tensor(part.numbers) >= len(talks) - len(seen.talks)
+        part.weights[of_pictures] *= SEEN_WEIGHT
+    return batches.loss(whole.text, batch, rows), spoken.beside, seen.beside
 
 
 def train(work: Path, plan: UnderstandingPlan) -> None:
@@ -176,39 +205,35 @@ def train_in_team(team: Team, work: Path, plan: UnderstandingPlan) -> None:
     if fresh:
         same = Random(1)
         nearest_projection(ears, text, Houses(work / "spoken", Team(0, 1, work), same), same)
-    for unused in (ears.letters, eyes.kind, eyes.word, eyes.value):
-        unused.requires_grad_(False)
+    for heads in (ears.pieces, ears.letters, eyes.kind, eyes.word, eyes.value):
+        heads.requires_grad_(False)
     eyes.asked.requires_grad_(False)
-    of_text = Optimizer(text, plan.text_muon, plan.text_adam, 0.02)
-    not_heads = lambda name: not name.startswith(("pieces", "letters"))  # noqa: E731
-    of_senses = [
-        Optimizer(ears, plan.ears_muon, plan.ears_adam, 0.01, not_heads),
-        Optimizer(eyes, plan.ears_muon, plan.ears_adam, 0.01),
-    ]
+    of_readers = Optimizer(nn.ModuleList([text, ears.projection, eyes.projection]), plan.text_muon, plan.text_adam, 0.02)
+    of_senses = [Optimizer(each.tower, plan.senses_muon, plan.senses_adam, 0.01) for each in (ears, eyes)]
     schedule = Schedule(ListeningPlan(minutes=plan.minutes, tail=plan.tail, hold=plan.hold), 0.0)
     recent: deque = deque(maxlen=80)
-    step, reported, kept = 0, time.monotonic(), time.monotonic()
+    step, moved, reported, kept = 0, 0, time.monotonic(), time.monotonic()
     while (progress := team.agree(schedule.progress())) < 1:
-        batch, rows, beside = spoken_batch(ears, encoder, houses, rng, plan, text.shape.window)
-        of_spoken = batches.loss(text, batch, rows)
-        (of_spoken + CTC_WEIGHT * beside).backward()
-        batch, rows, _, _ = seen_batch(eyes, encoder, rng, plan, text.shape.window)
-        of_seen = batches.loss(text, batch, rows)
-        (0.5 * of_seen).backward()
+        still = progress < plan.still
+        of_house, *beside = house_loss(whole, encoder, houses, rng, plan, still)
+        (of_house + BESIDE_WEIGHT * sum(beside)).backward()
         team.average(whole)
-        scale = min(1.0, (step + 1) / WARM_UP_STEPS) * schedule.scale(progress)
-        for optimizer in (of_text, *of_senses):
-            optimizer.step(scale)
+        scale = schedule.scale(progress)
+        of_readers.step(min(1.0, (step + 1) / WARM_UP_STEPS) * scale)
+        if not still:
+            moved += 1
+            for optimizer in of_senses:
+                optimizer.step(min(1.0, moved / WARM_UP_STEPS) * scale)
         step += 1
         if not team.leads:
             continue
-        recent.append((of_spoken.item(), of_seen.item(), beside.item()))
+        recent.append([of_house.item(), *(each.item() for each in beside)])
         now = time.monotonic()
         if now - reported > REPORT_SECONDS:
             reported = now
             mean = np.mean(recent, 0)
-            seen = step * plan.spoken * team.size
-            print(f"min {schedule.spent() / 60:.1f} step {step} spoken {seen} loss {mean[0]:.3f} seen {mean[1]:.3f} ctc {mean[2]:.3f}", flush=True)
+            spoken = step * plan.spoken * team.size
+            print(f"min {schedule.spent() / 60:.1f} step {step} spoken {spoken} loss {mean[0]:.3f} ears {mean[1]:.3f} eyes {mean[2]:.3f}", flush=True)
         if (work / "finish").exists():
             schedule.finish()
         if now - kept > CHECKPOINT_SECONDS:
@@ -217,6 +242,7 @@ def train_in_team(team: Team, work: Path, plan: UnderstandingPlan) -> None:
     if team.leads:
         torch.save({"whole": whole.state_dict()}, work / "senses.pt")
         print(f"ended after {schedule.spent() / 60:.1f} minutes, step {step}", flush=True)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = __doc__

@@ -56,6 +56,10 @@ def smeared(values: Tensor) -> Tensor:
 def loss(eyes: Eyes, pixels: Tensor, scenes: list[Scene]) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         rows = eyes(pixels)
+    return told_loss(eyes, rows, scenes)
+
+
+def told_loss(eyes: Eyes, rows: Tensor, scenes: list[Scene]) -> Tensor:
     kind, word, value = eyes.told(rows)
     total = F.cross_entropy(kind, torch.tensor([KINDS.index(scene.kind) for scene in scenes]))
     worded = [place for place, scene in enumerate(scenes) if scene.word]
