@@ -254,8 +254,8 @@ impl Shared {
                 if worth {
                     state.told_at = Some(frame.at);
                     // One that the driver has not taken yet is replaced, and told of already.
-                    if state.moved.replace(frame).is_none() {
-                        self.tell(Seen::Moved(name.clone()));
+                    if state.moved.replace(frame).is_none() && !self.tell(Seen::Moved(name.clone())) {
+                        state.moved = None;
                     }
                 }
                 if state.view != View::Open {
@@ -287,9 +287,12 @@ impl Shared {
         due || cool && moves
     }
 
-    fn tell(&self, seen: Seen) {
-        if self.back.try_send(Told::Seen(seen)).is_err() {
+    /// Whether the driver will hear of it.
+    fn tell(&self, seen: Seen) -> bool {
+        let told = self.back.try_send(Told::Seen(seen)).is_ok();
+        if !told {
             tracing::warn!(camera = %self.settings.name, "the driver is busy: what a camera told is lost");
         }
+        told
     }
 }

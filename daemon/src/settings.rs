@@ -8,7 +8,7 @@ mod microphones;
 mod model;
 
 pub use cameras::Camera;
-pub use microphones::{Microphone, Senses, Voice};
+pub use microphones::{Microphone, OpenPhraseError, Senses, Voice};
 pub use model::{Draft, Model, Sampling};
 
 use config::{Config, Environment, File, FileFormat};
@@ -334,9 +334,12 @@ impl Settings {
             &mut self.plugins.cache,
             &mut self.devices.file,
             &mut self.state.folder,
+            &mut self.senses.vad,
+            &mut self.senses.wake.folder,
         ];
+        let optional = self.mqtt.password_file.iter_mut().chain(&mut self.senses.wake.voice);
         let libraries = self.onnx.library.iter_mut().chain(self.onnx.plugins.values_mut());
-        for path in paths.into_iter().chain(libraries).chain(&mut self.mqtt.password_file) {
+        for path in paths.into_iter().chain(libraries).chain(optional) {
             // Joining an absolute path gives that path.
             *path = folder.join(&*path);
         }
@@ -452,8 +455,12 @@ mod tests {
 
     #[test]
     fn paths_count_from_the_file() {
-        let settings = read("[model]\nfolder = 'm'\n[state]\nfolder = '/abs'", &[]).unwrap();
+        let text =
+            "[model]\nfolder = 'm'\n[state]\nfolder = '/abs'\n[senses]\nvad = 's/vad.onnx'\n[senses.wake]\nvoice = 'v'";
+        let settings = read(text, &[]).unwrap();
         assert!(settings.model.folder.is_absolute() && settings.model.folder.ends_with("m"));
+        assert!(settings.senses.vad.is_absolute() && settings.senses.vad.ends_with("s/vad.onnx"));
+        assert!(settings.senses.wake.voice.unwrap().is_absolute());
         assert_eq!(settings.state.folder, Path::new("/abs"));
     }
 

@@ -94,6 +94,12 @@ impl Driver {
         let memory = muted.then(|| json!({ "muted": true }));
         let record = Record::Remembered { piece: format!("{REMEMBERED}{name}"), memory };
         self.commit(vec![record], Then::Nothing)?;
+        // What is broken does not change by it, and says nothing itself.
+        for (settings, condition) in self.stages.microphones.all() {
+            if matches!(condition, Condition::Broken { .. }) {
+                self.tell_condition(&settings.name, &condition);
+            }
+        }
         Ok(Reply::Done)
     }
 
@@ -127,7 +133,9 @@ impl Driver {
     fn tell_condition(&self, name: &SenseName, condition: &Condition) {
         let Some(mqtt) = &self.stages.mqtt else { return };
         let topics = &self.stages.topics;
-        let muted = if *condition == Condition::Muted { "on" } else { "off" };
+        // "on" is said once the stream is closed. One that is broken has none to close.
+        let broken = matches!(condition, Condition::Broken { .. });
+        let muted = *condition == Condition::Muted || broken && self.stages.microphones.is_muted(name);
         let state = Outgoing {
             topic: topics.microphone_state(name),
             payload: of(condition).to_string().into(),
@@ -137,7 +145,7 @@ impl Driver {
         };
         let mute = Outgoing {
             topic: topics.microphone_mute(name),
-            payload: muted.into(),
+            payload: if muted { "on" } else { "off" }.into(),
             retain: true,
             correlation: None,
             content_type: None,

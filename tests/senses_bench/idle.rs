@@ -21,7 +21,7 @@ pub(crate) fn listening(runtime: &Runtime) -> anyhow::Result<Row> {
     let mut vad = Vad::open(runtime, &root().join(".cache/silero/silero_vad.onnx"))?;
     let wake = root().join(".cache/wake");
     let phrase = root().join("models/wake/hey_hob.onnx");
-    let mut wake = Wake::open(runtime, &WakeFiles { phrase, ..WakeFiles::of(&wake) }, 0.9)?;
+    let mut wake = Wake::open(runtime, &WakeFiles { phrase, ..WakeFiles::of(&wake) }, 0.9, None)?;
     let (mut framer, mut segmenter) = (Framer::new(48_000, 2)?, Segmenter::new(SegmentSettings::default()));
     let quiet = hum(SECONDS * 48_000);
     let began = Instant::now();

@@ -14,6 +14,7 @@ pub mod resample;
 pub mod segment;
 pub mod vad;
 pub mod wake;
+pub mod wav;
 
 /// Samples in a second, of everything behind the microphone.
 pub const RATE: u32 = 16_000;

@@ -5,9 +5,10 @@ use crate::resample::{Framer, ResampleError};
 use crate::segment::{Heard, SegmentSettings, Segmenter, dbfs};
 use crate::vad::Vad;
 use crate::wake::{Step, Wake};
+use crate::wav::{Recording, WavError};
 use crate::{FRAME, FRAME_MS, RATE};
 use hob_onnx::RunError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
@@ -81,13 +82,8 @@ pub enum Told {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The file cannot be read.
-    #[error("{path}")]
-    Wav {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: hound::Error,
-    },
+    #[error(transparent)]
+    Wav(#[from] WavError),
     /// No such stream can be listened to.
     #[error(transparent)]
     Resample(#[from] ResampleError),
@@ -147,27 +143,13 @@ impl<'a> Listener<'a> {
         }
     }
 
-    fn read(&mut self, path: &PathBuf) -> Result<(), ListenError> {
-        let wrong = |source: hound::Error| ListenError::Wav { path: path.clone(), source };
-        let mut reader = hound::WavReader::open(path).map_err(wrong)?;
-        let spec = reader.spec();
-        let mut framer = Framer::new(spec.sample_rate, spec.channels)?;
-        self.begin(spec.sample_rate, spec.channels)?;
-        let samples: Vec<f32> = match spec.sample_format {
-            hound::SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>().map_err(wrong)?,
-            hound::SampleFormat::Int => {
-                let full = 2_f32.powi(i32::from(spec.bits_per_sample) - 1);
-                #[expect(
-                    clippy::cast_precision_loss,
-                    reason = "samples have 24 bits at most, or lose what nobody hears"
-                )]
-                let scaled = |sample: Result<i32, hound::Error>| sample.map(|sample| sample as f32 / full);
-                reader.samples::<i32>().map(scaled).collect::<Result<_, _>>().map_err(wrong)?
-            }
-        };
+    fn read(&mut self, path: &Path) -> Result<(), ListenError> {
+        let Recording { rate, channels, samples } = Recording::read(path)?;
+        let mut framer = Framer::new(rate, channels)?;
+        self.begin(rate, channels)?;
         // Half a second of silence: what is said at the end of the file ends too.
-        let silence = vec![0.0; usize::try_from(spec.sample_rate).unwrap_or(0) * usize::from(spec.channels)];
-        for some in samples.chunks(FRAME * usize::from(spec.channels)).chain([silence.as_slice()]) {
+        let silence = vec![0.0; usize::try_from(rate).unwrap_or(0) * usize::from(channels)];
+        for some in samples.chunks(FRAME * usize::from(channels)).chain([silence.as_slice()]) {
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }

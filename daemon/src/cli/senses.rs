@@ -3,14 +3,13 @@
 use super::look::ask_daemon;
 use super::{Invocation, print_line};
 use crate::exit::Exit;
-use anyhow::{Context, bail};
+use anyhow::bail;
 use hob_doors::Request;
 use hob_onnx::Runtime;
 use hob_senses::listen::{Listener, Source, Told};
 use hob_senses::microphone::{DEFAULT, Found, devices};
 use hob_senses::segment::Heard;
 use hob_senses::vad::Vad;
-use hob_senses::wake::{Wake, WakeFiles};
 use hob_senses::{FRAME_MS, RATE};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
@@ -19,6 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 mod camera;
+mod train_wake;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Senses {
@@ -40,6 +40,9 @@ pub(super) enum Senses {
         #[arg(long)]
         wake: bool,
     },
+    /// Teach the wake phrase your voices, from recordings of them. Nothing of the recordings is kept.
+    #[command(after_help = train_wake::EXAMPLES)]
+    TrainWake(train_wake::TrainWake),
     /// Look through a camera for a while, and say what moves; with --json also what comes, and what is wrong with it.
     Watch {
         /// Its name in the settings, or an address or a device as a camera's `source` has it.
@@ -89,6 +92,7 @@ Exit codes: 0 sound came · 1 none came";
 pub(super) async fn senses(invocation: &Invocation, command: Senses) -> anyhow::Result<Exit> {
     match command {
         Senses::List => list(invocation),
+        Senses::TrainWake(command) => train_wake::train_wake(invocation, &command),
         Senses::Status => status(invocation).await,
         Senses::Look { camera, out } => camera::look(invocation, &camera, out.as_deref()),
         Senses::Watch { camera, seconds } => camera::watch(invocation, &camera, Duration::from_secs(seconds)),
@@ -170,10 +174,7 @@ fn test(invocation: &Invocation, source: &Source, time: Duration, with_wake: boo
     let runtime = Runtime::find(settings.onnx.library.as_deref())?;
     let mut vad = Vad::open(&runtime, &settings.senses.vad)?;
     let phrase = &settings.senses.wake;
-    let mut wake = with_wake
-        .then(|| Wake::open(&runtime, &WakeFiles::of(&phrase.folder), phrase.threshold))
-        .transpose()
-        .with_context(|| format!("is {} there?", phrase.folder.display()))?;
+    let mut wake = with_wake.then(|| phrase.open(&runtime)).transpose()?;
     let stop = AtomicBool::new(false);
     let meter = meter(invocation.json);
     let (began, mut frames, mut said) = (Instant::now(), 0_u64, Said::default());

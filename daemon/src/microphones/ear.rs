@@ -3,13 +3,13 @@
 use super::scribe::{Piece, ScribeHandle};
 use super::{Condition, Heard};
 use crate::driver::Told;
-use crate::settings::{Microphone, Senses};
+use crate::settings::{Microphone, OpenPhraseError, Senses};
 use bytes::Bytes;
 use hob_onnx::Runtime;
 use hob_senses::attention::{Attention, AttentionSettings, Begin, Cue, Meant};
 use hob_senses::listen::{self, Fed, Listener};
 use hob_senses::vad::Vad;
-use hob_senses::wake::{OpenWakeError, Wake, WakeFiles};
+use hob_senses::wake::Wake;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -198,7 +198,7 @@ impl Shared {
         };
         let mut wake = match self.wake(runtime, senses) {
             Ok(wake) => wake,
-            Err(error) => return self.break_down(&format!("{error}: is {} there?", senses.wake.folder.display())),
+            Err(error) => return self.break_down(&error.to_string()),
         };
         let source = self.source(fed);
         while self.wait_until_wanted() {
@@ -216,11 +216,8 @@ impl Shared {
     }
 
     /// Where the owner wants the phrase here.
-    fn wake(&self, runtime: &Runtime, senses: &Senses) -> Result<Option<Wake>, OpenWakeError> {
-        if self.settings.begin != Begin::Wake {
-            return Ok(None);
-        }
-        Wake::open(runtime, &WakeFiles::of(&senses.wake.folder), senses.wake.threshold).map(Some)
+    fn wake(&self, runtime: &Runtime, senses: &Senses) -> Result<Option<Wake>, OpenPhraseError> {
+        (self.settings.begin == Begin::Wake).then(|| senses.wake.open(runtime)).transpose()
     }
 
     fn source(&self, fed: Receiver<Fed>) -> listen::Source {

