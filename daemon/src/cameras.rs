@@ -6,11 +6,10 @@ use crate::driver::Told;
 use crate::settings::Camera;
 use bytes::Bytes;
 use hob_events::{SenseName, Trust, UnixMs};
-use hob_senses::camera::{self, CameraSettings, CameraSource, Film, mask};
+use hob_senses::camera::{self, CameraSettings, CameraSource, Film, Handed, Slot, mask};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -18,9 +17,6 @@ use tokio::sync::mpsc::Sender;
 
 /// A frame that was taken so long ago is not what stands there now.
 const FRESH_MS: u64 = 3_000;
-
-/// Pictures over the broker that wait to be looked at.
-const FED: usize = 2;
 
 /// What cameras tell.
 #[derive(Debug)]
@@ -91,13 +87,13 @@ pub struct Looking(Vec<EyeThread>);
 #[derive(Debug)]
 struct Eye {
     shared: Arc<Shared>,
-    feed: SyncSender<Vec<u8>>,
+    feed: Arc<Slot>,
 }
 
 #[derive(Debug)]
 struct EyeThread {
     shared: Arc<Shared>,
-    fed: Receiver<Vec<u8>>,
+    fed: Arc<Slot>,
 }
 
 #[derive(Debug)]
@@ -124,7 +120,7 @@ impl Cameras {
     pub fn open(cameras: &[Camera], ffmpeg: &str, back: &Sender<Told>) -> (Self, Looking) {
         let mut threads = Vec::new();
         let open = |camera: &Camera| {
-            let view = View::Lost { reason: "it is being opened".to_owned() };
+            let view = View::Lost { reason: "only a running hob looks through it".to_owned() };
             let shared = Arc::new(Shared {
                 settings: camera.clone(),
                 ffmpeg: ffmpeg.to_owned(),
@@ -132,8 +128,8 @@ impl Cameras {
                 stop: AtomicBool::new(false),
                 back: back.clone(),
             });
-            let (feed, fed) = sync_channel(FED);
-            threads.push(EyeThread { shared: Arc::clone(&shared), fed });
+            let feed = Arc::new(Slot::default());
+            threads.push(EyeThread { shared: Arc::clone(&shared), fed: Arc::clone(&feed) });
             (camera.name.clone(), Eye { shared, feed })
         };
         let all = Arc::new(cameras.iter().map(open).collect());
@@ -171,13 +167,13 @@ impl Cameras {
         }
     }
 
-    /// A picture came on a topic. Says whether it is a camera's.
+    /// A picture came on a topic. Says whether it is a camera's. One that the broker had kept is what the camera showed last,
+    /// and nothing that moves now.
     #[must_use]
-    pub fn feed(&self, topic: &str, picture: &Bytes) -> bool {
+    pub fn feed(&self, topic: &str, picture: &Bytes, retained: bool) -> bool {
         let mut ours = self.all.values().filter(|eye| eye.shared.settings.topic() == Some(topic)).peekable();
         let any = ours.peek().is_some();
-        // Where two wait already, this one is as good as they are.
-        ours.for_each(|eye| drop(eye.feed.try_send(picture.to_vec())));
+        ours.for_each(|eye| eye.feed.put(Handed { jpeg: picture.to_vec(), kept: retained }));
         any
     }
 
@@ -198,6 +194,8 @@ impl Looking {
     /// What the system says when it gives no thread.
     pub fn start(self) -> std::io::Result<()> {
         self.0.into_iter().try_for_each(|EyeThread { shared, fed }| {
+            let waits = if shared.settings.topic().is_some() { "no picture came yet" } else { "it is being opened" };
+            shared.lock().view = View::Lost { reason: waits.to_owned() };
             let name = format!("hob-eye-{}", shared.settings.name);
             thread::Builder::new().name(name).spawn(move || shared.run(fed)).map(drop)
         })
@@ -231,7 +229,7 @@ impl Shared {
         FRESH_MS.max(u64::try_from(between.as_millis()).unwrap_or(u64::MAX))
     }
 
-    fn run(&self, fed: Receiver<Vec<u8>>) {
+    fn run(&self, fed: Arc<Slot>) {
         let Camera { source, snapshot_s, .. } = &self.settings;
         let source = match self.settings.topic() {
             Some(_) => CameraSource::Fed(fed),
@@ -246,22 +244,23 @@ impl Shared {
     fn saw(&self, seen: camera::Seen) {
         let name = &self.settings.name;
         match seen {
-            camera::Seen::Frame { jpeg, motion } => {
+            camera::Seen::Frame { jpeg, motion, kept } => {
                 let frame = Frame { jpeg, motion, at: now(), trust: self.settings.trust };
                 let mut state = self.lock();
-                let worth = self.is_worth_telling(&state, &frame);
+                let worth = !kept && self.is_worth_telling(&state, &frame);
                 state.newest = Some(frame.clone());
                 if worth {
-                    state.told_at = Some(frame.at);
+                    let at = frame.at;
                     // One that the driver has not taken yet is replaced, and told of already.
-                    if state.moved.replace(frame).is_none() && !self.tell(Seen::Moved(name.clone())) {
+                    if state.moved.replace(frame).is_some() || self.tell(Seen::Moved(name.clone())) {
+                        state.told_at = Some(at);
+                    } else {
                         state.moved = None;
                     }
                 }
-                if state.view != View::Open {
+                if state.view != View::Open && self.tell(Seen::Is(name.clone(), View::Open)) {
                     tracing::info!(camera = %name, "frames come");
                     state.view = View::Open;
-                    self.tell(Seen::Is(name.clone(), View::Open));
                 }
             }
             camera::Seen::NoPicture { reason } => tracing::warn!(camera = %name, reason, "what came is no picture"),
@@ -269,9 +268,8 @@ impl Shared {
                 tracing::warn!(camera = %name, address = mask(&self.settings.source), reason, again_ms, "a camera is lost");
                 let view = View::Lost { reason };
                 let mut state = self.lock();
-                if state.view != view {
-                    state.view = view.clone();
-                    self.tell(Seen::Is(name.clone(), view));
+                if state.view != view && self.tell(Seen::Is(name.clone(), view.clone())) {
+                    state.view = view;
                 }
             }
         }

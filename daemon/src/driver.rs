@@ -13,6 +13,7 @@ use crate::followers::Followers;
 use crate::house::{Serving, report_on};
 use crate::microphones::{Heard, Microphones};
 use crate::models::Models;
+use crate::notices::NoticeWords;
 use crate::shelf::{ShelfHandle, TakeMediaError};
 use crate::swap::Swapping;
 use crate::voice::VoiceHandle;
@@ -63,6 +64,8 @@ pub enum Told {
     Shown(SenseName, Box<Frame>, Result<Medium, TakeMediaError>),
     /// A microphone tells something.
     Heard(Heard),
+    /// A notice has its picture, in Base64, or goes without.
+    Pictured(Box<NoticeWords>, Option<String>),
     /// A command's media lie on the shelf, or cannot.
     Shelved(Box<Accepting>, Result<(), TakeMediaError>),
     /// The model is open.
@@ -126,6 +129,9 @@ pub enum DriverError {
     /// The writer is gone.
     #[error("the state writer was stopped")]
     Writer,
+    /// The system gives no thread.
+    #[error("no thread can be started")]
+    Thread(#[source] std::io::Error),
 }
 
 /// The near ends of the stages.
@@ -269,6 +275,11 @@ impl Driver {
         }
     }
 
+    /// Where helpers tell it things.
+    pub(crate) fn back(&self) -> mpsc::Sender<Told> {
+        self.back.clone()
+    }
+
     /// The writer writes what it was given before it stops.
     fn say_farewell(&mut self) {
         let records = self.agent.farewell();
@@ -370,6 +381,10 @@ impl Driver {
             Told::Heard(heard) => self.heard(heard),
             Told::Seen(seen) => self.saw(seen),
             Told::Shown(camera, frame, kept) => self.shown(camera, &frame, kept),
+            Told::Pictured(words, picture) => {
+                self.notify(&words, picture);
+                Ok(())
+            }
             Told::Ready => self.tell_agent(Input::Ready),
             Told::Offer(offer) => {
                 self.tell_agent(Input::OfferChanged(offer))?;
@@ -418,7 +433,7 @@ impl Driver {
     }
 
     /// For a rule, once at most: what nobody can be told now is not told later, when it may not be true any more.
-    fn publish_for_rule(&self, topic: String, payload: String, retain: bool) {
+    pub(crate) fn publish_for_rule(&self, topic: String, payload: String, retain: bool) {
         let Some(mqtt) = self.stages.mqtt.as_ref().filter(|mqtt| mqtt.is_connected()) else {
             tracing::warn!(topic, "there is no broker now: what a rule wanted published is dropped");
             return;
@@ -476,7 +491,7 @@ impl Driver {
     }
 
     fn message(&mut self, topic: String, payload: &Bytes, retained: bool) -> Result<(), DriverError> {
-        if self.stages.cameras.feed(&topic, payload) {
+        if self.stages.cameras.feed(&topic, payload, retained) {
             return Ok(());
         }
         let Ok(payload) = std::str::from_utf8(payload) else {

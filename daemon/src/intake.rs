@@ -1,9 +1,9 @@
 //! How a payload becomes an accepted command: checked, known or new, written to the inbox, acknowledged, begun.
 
 use crate::clock::now;
-use crate::driver::{Accepting, Again, Driver, DriverError, Then};
+use crate::driver::{Accepting, Again, Driver, DriverError, Then, Told};
 use crate::entrance::content_of;
-use crate::shelf::{ShelfJob, TakeMediaError};
+use crate::shelf::{ShelfJob, TakeMediaError, look};
 use hob_agent::{Answer, Input, source_word};
 use hob_doors::{DoorRequest, Reply, Request};
 use hob_events::{
@@ -14,6 +14,8 @@ use hob_events::{
 use hob_mqtt::{Ack, Arrived};
 use hob_state::CommitError;
 use serde_json::Value;
+use std::collections::BTreeMap;
+use std::thread;
 use tokio::sync::mpsc;
 
 /// What the names begin with that hob gives. A sender that took one ahead of time would stand in its way.
@@ -139,17 +141,44 @@ impl Driver {
         if media.is_empty() {
             return self.write_to_inbox(accepting);
         }
-        let job = ShelfJob::Take { media, accepting: Box::new(accepting) };
+        if media.iter().any(|medium| matches!(medium, MediumDraft::Camera(_))) {
+            return self.look_first(media, accepting);
+        }
+        let job = ShelfJob::Take { media, frames: BTreeMap::new(), accepting: Box::new(accepting) };
         match self.stages.shelf.submit(job).map_err(|job| *job) {
             Ok(()) => Ok(()),
             Err(ShelfJob::Take { accepting, .. }) => {
                 self.refuse_accepting(*accepting, &RefuseCommandError::Busy { waiting: self.agent.unfinished() });
                 Ok(())
             }
-            Err(ShelfJob::Begin { .. } | ShelfJob::Piece { .. } | ShelfJob::Finish { .. } | ShelfJob::See { .. }) => {
-                Ok(())
-            }
+            // No other job was handed over.
+            Err(
+                ShelfJob::Begin { .. }
+                | ShelfJob::Piece { .. }
+                | ShelfJob::Finish { .. }
+                | ShelfJob::See { .. }
+                | ShelfJob::Show { .. },
+            ) => Ok(()),
         }
+    }
+
+    /// A camera may take its time: neither the driver nor the shelf waits for it.
+    fn look_first(&self, media: Vec<MediumDraft>, accepting: Accepting) -> Result<(), DriverError> {
+        let (cameras, shelf, back) = (self.stages.cameras.clone(), self.stages.shelf.clone(), self.back());
+        let accepting = Box::new(accepting);
+        let look = move || {
+            let refused = match look(&cameras, &media) {
+                Err(error) => Some((accepting, error.into())),
+                Ok(frames) => match shelf.submit(ShelfJob::Take { media, frames, accepting }).map_err(|job| *job) {
+                    Err(ShelfJob::Take { accepting, .. }) => Some((accepting, TakeMediaError::TooMany)),
+                    Ok(()) | Err(_) => None,
+                },
+            };
+            if let Some((accepting, error)) = refused {
+                back.blocking_send(Told::Shelved(accepting, Err(error))).ok();
+            }
+        };
+        thread::Builder::new().name("hob-look".to_owned()).spawn(look).map(drop).map_err(DriverError::Thread)
     }
 
     /// The shelf has a command's media, or not.

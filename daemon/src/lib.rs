@@ -15,6 +15,7 @@ pub mod house;
 pub mod intake;
 pub mod microphones;
 pub mod models;
+mod notices;
 mod operator;
 pub mod recording;
 pub mod rules;

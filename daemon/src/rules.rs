@@ -2,7 +2,6 @@
 
 use crate::devices::Devices;
 use crate::settings::Settings;
-use hob_agent::rules::RuleAction;
 use hob_agent::{Engine, InvalidRules, RuleMemory};
 use hob_events::UnixMs;
 use hob_mqtt::Topics;
@@ -43,8 +42,8 @@ pub fn open_rules(
 ) -> Result<Engine, OpenRulesError> {
     let topics = Topics::new(settings.node.name.clone());
     for rule in &settings.rule {
-        let RuleAction::Publish { topic, .. } = &rule.action else { continue };
-        let (rule, topic) = (rule.name.clone(), topic.clone());
+        let Some(topic) = rule.action.topic() else { continue };
+        let (rule, topic) = (rule.name.clone(), topic.to_owned());
         if topics.owns(&topic) {
             return Err(OpenRulesError::Own { rule, topic });
         }

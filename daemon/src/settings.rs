@@ -11,6 +11,7 @@ pub use cameras::Camera;
 pub use microphones::{Microphone, OpenPhraseError, Senses, Voice};
 pub use model::{Draft, Model, Sampling};
 
+use crate::spoken::REMEMBERED;
 use config::{Config, Environment, File, FileFormat};
 use hob_agent::{AgentSettings, Place, Rule, RuleLimits};
 use hob_events::{CommandLimits, NodeName};
@@ -364,6 +365,15 @@ impl Settings {
         ];
         if let Some((key, _)) = bounds.into_iter().find(|(_, bound)| *bound == 0) {
             return Some(format!("{key} must be at least 1"));
+        }
+        if let Some(reason) = self.senses.wrong() {
+            return Some(reason);
+        }
+        if let Some(rule) = self.rule.iter().find(|rule| rule.name.starts_with(REMEMBERED)) {
+            return Some(format!(
+                "no rule may be called '{}': what begins with {REMEMBERED} is a microphone's",
+                rule.name
+            ));
         }
         if let Some(reason) = self.model.wrong() {
             return Some(reason);

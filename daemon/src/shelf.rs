@@ -6,6 +6,7 @@
 
 use crate::cameras::{Cameras, Frame, NoFrame};
 use crate::driver::{Accepting, Told};
+use crate::notices::NoticeWords;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hob_doors::Reply;
@@ -111,10 +112,19 @@ pub enum ShelfJob {
         /// What it showed.
         frame: Frame,
     },
+    /// A notice shows a picture.
+    Show {
+        /// Which.
+        picture: MediumId,
+        /// It goes on with it.
+        words: Box<NoticeWords>,
+    },
     /// A command brings media.
     Take {
         /// What its payload says.
         media: Vec<MediumDraft>,
+        /// What the cameras among them showed.
+        frames: BTreeMap<SenseName, Frame>,
         /// It goes on with them.
         accepting: Box<Accepting>,
     },
@@ -131,9 +141,9 @@ impl ShelfHandle {
     ///
     /// # Errors
     /// What the system says when it gives no thread.
-    pub fn start(shelf: Shelf, store: Store, cameras: Cameras, back: Sender<Told>) -> std::io::Result<Self> {
+    pub fn start(shelf: Shelf, store: Store, back: Sender<Told>) -> std::io::Result<Self> {
         let (jobs, waiting) = sync_channel(QUEUE);
-        let thread = Librarian::new(shelf, store, cameras);
+        let thread = Librarian::new(shelf, store);
         std::thread::Builder::new().name("hob-shelf".to_owned()).spawn(move || thread.work(&waiting, &back))?;
         Ok(Self { jobs })
     }
@@ -163,12 +173,11 @@ struct Librarian {
     begun: u64,
     /// Until when media stay that no durable command names yet.
     held: HashMap<MediumId, Instant>,
-    cameras: Cameras,
 }
 
 impl Librarian {
-    fn new(shelf: Shelf, store: Store, cameras: Cameras) -> Self {
-        Self { shelf, store, cameras, uploads: BTreeMap::new(), begun: 0, held: HashMap::new() }
+    fn new(shelf: Shelf, store: Store) -> Self {
+        Self { shelf, store, uploads: BTreeMap::new(), begun: 0, held: HashMap::new() }
     }
 
     fn work(mut self, jobs: &Receiver<ShelfJob>, back: &Sender<Told>) {
@@ -185,8 +194,14 @@ impl Librarian {
                         return;
                     }
                 }
-                ShelfJob::Take { media, mut accepting } => {
-                    let taken = self.take(media).map(|media| accepting.command.media = media);
+                ShelfJob::Show { picture, words } => {
+                    let picture = self.shelf.read(picture).map(|bytes| STANDARD.encode(bytes));
+                    if back.blocking_send(Told::Pictured(words, picture)).is_err() {
+                        return;
+                    }
+                }
+                ShelfJob::Take { media, frames, mut accepting } => {
+                    let taken = self.take(media, &frames).map(|media| accepting.command.media = media);
                     if let Err(error) = &taken {
                         tell_owner(error);
                     }
@@ -251,7 +266,11 @@ impl Librarian {
         Ok(Medium::Camera { id, trust: frame.trust })
     }
 
-    fn take(&mut self, media: Vec<MediumDraft>) -> Result<Vec<Medium>, TakeMediaError> {
+    fn take(
+        &mut self,
+        media: Vec<MediumDraft>,
+        frames: &BTreeMap<SenseName, Frame>,
+    ) -> Result<Vec<Medium>, TakeMediaError> {
         let mut taken = Vec::with_capacity(media.len());
         let mut needed = self.needed()?;
         for medium in media {
@@ -263,8 +282,9 @@ impl Librarian {
                     Medium::Document { id: self.shelf.put(&STANDARD.decode(data)?, &needed)? }
                 }
                 MediumDraft::Camera(name) => {
-                    let Frame { jpeg, trust, .. } = self.cameras.now(&name)?;
-                    Medium::Camera { id: self.shelf.put(&jpeg, &needed)?, trust }
+                    let dark = || NoFrame::Dark { name: name.clone(), reason: "nobody looked".to_owned() };
+                    let Frame { jpeg, trust, .. } = frames.get(&name).ok_or_else(dark)?;
+                    Medium::Camera { id: self.shelf.put(jpeg, &needed)?, trust: *trust }
                 }
             };
             if let Some(missing) = medium.shelved().find(|id| !self.shelf.touch(*id)) {
@@ -276,6 +296,18 @@ impl Librarian {
         }
         Ok(taken)
     }
+}
+
+/// What the cameras among media show now. Waits for those that give a picture at a time.
+///
+/// # Errors
+/// [`NoFrame`] of the first one that shows nothing.
+pub(crate) fn look(cameras: &Cameras, media: &[MediumDraft]) -> Result<BTreeMap<SenseName, Frame>, NoFrame> {
+    let named = media.iter().filter_map(|medium| match medium {
+        MediumDraft::Camera(name) => Some(name),
+        MediumDraft::Named(_) | MediumDraft::Picture(_) | MediumDraft::Sound(_) | MediumDraft::Document(_) => None,
+    });
+    named.map(|name| Ok((name.clone(), cameras.now(name)?))).collect()
 }
 
 fn answer(replies: &Sender<Reply>, result: Result<Reply, TakeMediaError>) {
@@ -301,8 +333,7 @@ mod tests {
     fn librarian(folder: &std::path::Path, bytes: u64) -> Librarian {
         let shelf = Shelf::open(&folder.join("media"), ShelfBounds { bytes, medium_bytes: bytes }).unwrap();
         let store = Store::open(&folder.join("state"), StateLimits::default()).unwrap().store;
-        let (cameras, _) = Cameras::open(&[], "ffmpeg", &tokio::sync::mpsc::channel(1).0);
-        Librarian::new(shelf, store, cameras)
+        Librarian::new(shelf, store)
     }
 
     fn picture(byte: u8) -> MediumDraft {
@@ -313,14 +344,14 @@ mod tests {
     fn media_of_a_command_that_is_not_written_down_yet_make_no_room_for_others() {
         let folder = tempfile::tempdir().unwrap();
         let mut librarian = librarian(folder.path(), 70);
-        let first = librarian.take(vec![picture(1)]).unwrap();
-        librarian.take(vec![picture(2)]).unwrap();
-        let full = librarian.take(vec![picture(3)]);
+        let first = librarian.take(vec![picture(1)], &BTreeMap::new()).unwrap();
+        librarian.take(vec![picture(2)], &BTreeMap::new()).unwrap();
+        let full = librarian.take(vec![picture(3)], &BTreeMap::new());
         assert!(matches!(full, Err(TakeMediaError::Shelve(ShelveError::Full { .. }))), "{full:?}");
-        let held = librarian.take(first.into_iter().map(MediumDraft::Named).collect());
+        let held = librarian.take(first.into_iter().map(MediumDraft::Named).collect(), &BTreeMap::new());
         assert!(held.is_ok(), "{held:?}");
         librarian.held.clear();
-        assert!(librarian.take(vec![picture(3)]).is_ok(), "once nobody needs them they go");
+        assert!(librarian.take(vec![picture(3)], &BTreeMap::new()).is_ok(), "once nobody needs them they go");
     }
 
     #[test]
@@ -330,6 +361,9 @@ mod tests {
         librarian.begin(0).unwrap();
         librarian.piece(0, 1, &STANDARD.encode([1; 30])).unwrap();
         librarian.finish(0, 1).unwrap();
-        assert!(matches!(librarian.take(vec![picture(2)]), Err(TakeMediaError::Shelve(ShelveError::Full { .. }))));
+        assert!(matches!(
+            librarian.take(vec![picture(2)], &BTreeMap::new()),
+            Err(TakeMediaError::Shelve(ShelveError::Full { .. }))
+        ));
     }
 }

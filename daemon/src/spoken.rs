@@ -8,6 +8,9 @@ use hob_events::{Ask, Command, Medium, Record, SenseName, Source};
 use hob_mqtt::{Class, MicrophoneOrder, Outgoing};
 use serde_json::{Value, json};
 
+/// Letters of a microphone's name in the ids of its commands, which have to have room for what makes them new.
+const NAME_IN_ID: usize = 32;
+
 /// Before the name of a microphone, under which is remembered that it is muted. No rule may be called so.
 pub(crate) const REMEMBERED: &str = "microphone/";
 
@@ -41,12 +44,13 @@ impl Driver {
         let (area, trust) = (settings.area.clone(), settings.trust);
         if let Err(error) = self.check_room() {
             tracing::warn!(%microphone, %error, "what was said is dropped");
-            self.answer_aloud("I am busy.", Some(&microphone));
+            self.ask_aloud("I am busy.", &microphone);
             return Ok(());
         }
         tracing::info!(%microphone, speech_ms, "heard");
         let command = Command {
-            id: self.name_for(&format!("said-{microphone}")),
+            id: self
+                .name_for(&format!("said-{}", microphone.as_str().get(..NAME_IN_ID).unwrap_or(microphone.as_str()))),
             ask: Ask::Speech,
             media: vec![Medium::Speech { id }],
             conversation: None,
@@ -62,11 +66,18 @@ impl Driver {
     }
 
     /// Says an answer aloud where there is a voice. Whoever asked at a microphone may go on speaking afterwards.
-    pub(crate) fn answer_aloud(&self, words: &str, microphone: Option<&SenseName>) {
-        match (&self.stages.voice, microphone) {
-            (Some(voice), _) => voice.say(words, microphone.cloned()),
-            (None, Some(microphone)) => self.stages.microphones.answered(microphone.as_str()),
-            (None, None) => {}
+    pub(crate) fn answer_aloud(&self, words: &str, microphone: &SenseName) {
+        match &self.stages.voice {
+            Some(voice) => voice.say(words, Some(microphone.clone())),
+            None => self.stages.microphones.answered(microphone.as_str()),
+        }
+    }
+
+    /// Says something aloud at a microphone that is not to be answered there.
+    pub(crate) fn ask_aloud(&self, words: &str, microphone: &SenseName) {
+        tracing::debug!(%microphone, "said aloud");
+        if let Some(voice) = &self.stages.voice {
+            voice.say(words, None);
         }
     }
 
@@ -105,9 +116,16 @@ impl Driver {
 
     /// The button of a microphone.
     pub(crate) fn push(&self, name: &str, pressed: bool) -> Reply {
-        match self.stages.microphones.push(name, pressed) {
-            Ok(()) => Reply::Done,
-            Err(error) => Reply::error("unknown", error),
+        if let Err(error) = self.stages.microphones.push(name, pressed) {
+            return Reply::error("unknown", error);
+        }
+        let deaf = self.stages.microphones.all().find(|(settings, _)| settings.name.as_str() == name);
+        match deaf.map(|(_, condition)| condition) {
+            Some(Condition::Muted) => Reply::error("muted", format!("{name} is muted: hob senses unmute {name}")),
+            Some(Condition::Lost { reason } | Condition::Broken { reason }) => {
+                Reply::error("lost", format!("{name} hears nothing now: {reason}"))
+            }
+            Some(Condition::Waiting | Condition::Listening) | None => Reply::Done,
         }
     }
 

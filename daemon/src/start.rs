@@ -204,7 +204,7 @@ pub async fn build(settings: Settings) -> Result<Built, StartError> {
 
     let (back, told) = mpsc::channel(TOLD);
     let (cameras, looking) = Cameras::open(&settings.camera, &settings.media.ffmpeg, &back);
-    let shelf = ShelfHandle::start(shelf, store.clone(), cameras.clone(), back.clone()).map_err(StartError::Thread)?;
+    let shelf = ShelfHandle::start(shelf, store.clone(), back.clone()).map_err(StartError::Thread)?;
     let models = Arc::new(Models::find(&settings)?);
     let about = models.describe()?;
     let (opened_in, opened) = oneshot::channel();
@@ -332,7 +332,7 @@ impl Built {
         make_folder_of(&self.settings.doors.socket);
         let door = Door::bind(door_settings(&self.settings)).await.map_err(StartError::Door)?;
         let (requests_in, requests) = mpsc::channel(DOOR_REQUESTS);
-        self.drive(requests, stop, |supervisor| {
+        self.drive(requests, stop, true, |supervisor| {
             let closed = supervisor.stop_token();
             supervisor.spawn("control socket", async move { door.serve(requests_in, closed.cancelled()).await });
         })
@@ -348,13 +348,14 @@ impl Built {
         requests: mpsc::Receiver<DoorRequest>,
         stop: CancellationToken,
     ) -> Result<(), RunError> {
-        self.drive(requests, stop, |_| {}).await
+        self.drive(requests, stop, false, |_| {}).await
     }
 
     async fn drive(
         mut self,
         doors: mpsc::Receiver<DoorRequest>,
         stop: CancellationToken,
+        senses: bool,
         open_doors: impl FnOnce(&mut Supervisor),
     ) -> Result<(), RunError> {
         let mut supervisor = Supervisor::default();
@@ -366,8 +367,10 @@ impl Built {
             broker.spawn("broker", connection.run(broker_stop.clone()));
         }
         self.watch_plugins(&mut supervisor);
-        self.listening.start(&self.settings.senses).map_err(StartError::Thread)?;
-        self.looking.start().map_err(StartError::Thread)?;
+        if senses {
+            self.listening.start(&self.settings.senses).map_err(StartError::Thread)?;
+            self.looking.start().map_err(StartError::Thread)?;
+        }
         if let Some(speaker) = self.speaker.take() {
             supervisor.spawn("voice", speaker.run(supervisor.stop_token()));
         }
@@ -520,7 +523,7 @@ fn forgotten(settings: &Settings, remembered: &[(String, serde_json::Value)]) ->
 fn unknown_tools<'a>(settings: &'a Settings, tools: &'a [ToolSpec]) -> impl Iterator<Item = (&'a str, &'a ToolName)> {
     let called = |rule: &'a Rule| match &rule.action {
         RuleAction::Call { tool, .. } => Some((rule.name.as_str(), tool)),
-        RuleAction::Ignore | RuleAction::Publish { .. } | RuleAction::Ask(_) => None,
+        RuleAction::Ignore | RuleAction::Publish { .. } | RuleAction::Ask(_) | RuleAction::Notify { .. } => None,
     };
     settings.rule.iter().filter_map(called).filter(|(_, called)| tools.iter().all(|tool| tool.name != **called))
 }

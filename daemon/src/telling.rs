@@ -12,7 +12,8 @@ impl Driver {
         self.followers.status(update);
         let Ok(payload) = serde_json::to_vec(update) else { return };
         if let (Some(question), Source::Microphone { name }) = (&update.question, source) {
-            self.answer_aloud(question, Some(name));
+            // It is not answered by voice, so nobody is listened to for it.
+            self.ask_aloud(question, name);
         }
         // A question goes out whichever door the command came through: the answer may come through another.
         if update.status == Status::AwaitingConfirmation {
@@ -31,7 +32,10 @@ impl Driver {
         self.stages.serving.ends(&result.id);
         tracing::info!(command = %result.id, status = ?result.status, speech = result.speech, "finished");
         if let Source::Microphone { name } = source {
-            self.answer_aloud(&result.speech, Some(name));
+            self.answer_aloud(&result.speech, name);
+        }
+        if let Source::Rule { rule, notice: Some(notice) } = source {
+            self.notify_of(rule, notice, result);
         }
         let heard = self.followers.last(result);
         match source {

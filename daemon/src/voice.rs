@@ -3,8 +3,10 @@
 use crate::microphones::Microphones;
 use crate::settings::Voice;
 use hob_events::SenseName;
+use rustix::process::{Pid, Signal, kill_process_group};
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::process::{Child, Command};
@@ -20,13 +22,22 @@ struct Saying {
     words: String,
     /// Who may go on speaking afterwards.
     answers: Option<SenseName>,
+    /// How often hob was hushed before.
+    hushed: u64,
 }
 
 /// Speaks to the task that speaks.
 #[derive(Debug, Clone)]
 pub struct VoiceHandle {
     sayings: mpsc::Sender<Saying>,
-    hush: Arc<Notify>,
+    hush: Arc<Hush>,
+}
+
+/// Stops what is being said, and what waits to be.
+#[derive(Debug, Default)]
+struct Hush {
+    times: AtomicU64,
+    now: Notify,
 }
 
 /// The task that speaks.
@@ -37,7 +48,7 @@ pub struct Speaker {
     longest: Duration,
     microphones: Microphones,
     sayings: mpsc::Receiver<Saying>,
-    hush: Arc<Notify>,
+    hush: Arc<Hush>,
 }
 
 impl VoiceHandle {
@@ -46,7 +57,7 @@ impl VoiceHandle {
     pub fn open(settings: &Voice, microphones: Microphones) -> Option<(Self, Speaker)> {
         let (program, arguments) = settings.command.split_first()?;
         let (sayings_in, sayings) = mpsc::channel(QUEUE);
-        let hush = Arc::new(Notify::new());
+        let hush = Arc::new(Hush::default());
         let speaker = Speaker {
             program: program.clone(),
             arguments: arguments.to_vec(),
@@ -60,14 +71,36 @@ impl VoiceHandle {
 
     /// Says something, after what is being said. `answers` is where somebody asked.
     pub fn say(&self, words: &str, answers: Option<SenseName>) {
-        if self.sayings.try_send(Saying { words: words.to_owned(), answers }).is_err() {
+        let hushed = self.hush.times.load(Ordering::Relaxed);
+        if self.sayings.try_send(Saying { words: words.to_owned(), answers, hushed }).is_err() {
             tracing::warn!("too much waits to be said: this is not");
         }
     }
 
-    /// Stops what is being said, at once.
+    /// Stops what is being said, at once, and what waits to be said is not.
     pub fn hush(&self) {
-        self.hush.notify_waiters();
+        self.hush.times.fetch_add(1, Ordering::Relaxed);
+        self.hush.now.notify_waiters();
+    }
+}
+
+/// A program with all that it has started: a script around a synthesizer and a player is three processes.
+struct Group(Option<u32>);
+
+impl Group {
+    /// It came to its own end.
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let leader = self.0.and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        if let Some(leader) = leader {
+            // It may be gone already.
+            kill_process_group(leader, Signal::KILL).ok();
+        }
     }
 }
 
@@ -79,12 +112,16 @@ impl Speaker {
                 () = stop.cancelled() => return,
                 saying = self.sayings.recv() => saying,
             };
-            let Some(Saying { words, answers }) = saying else { return stop.cancelled().await };
-            if !words.trim().is_empty() {
+            let Some(Saying { words, answers, hushed }) = saying else { return stop.cancelled().await };
+            // Before the look whether it is still wanted: a hush in between is not missed.
+            let hush = self.hush.now.notified();
+            tokio::pin!(hush);
+            hush.as_mut().enable();
+            if !words.trim().is_empty() && hushed == self.hush.times.load(Ordering::Relaxed) {
                 self.microphones.speaking(true);
                 tokio::select! {
                     () = stop.cancelled() => {}
-                    () = self.hush.notified() => tracing::debug!("hushed"),
+                    () = &mut hush => tracing::debug!("hushed"),
                     spoken = tokio::time::timeout(self.longest, self.say(&words)) => self.note(spoken),
                 }
                 self.microphones.speaking(false);
@@ -102,13 +139,17 @@ impl Speaker {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
+            .process_group(0)
             .kill_on_drop(true)
             .spawn()?;
+        let group = Group(child.id());
         if let Some(mut stdin) = child.stdin.take() {
             // One that does not want to hear it all is its own affair.
             stdin.write_all(words.as_bytes()).await.ok();
         }
-        Ok(child.wait().await?.success())
+        let ended = child.wait().await;
+        group.ended();
+        Ok(ended?.success())
     }
 
     fn note(&self, spoken: Result<std::io::Result<bool>, tokio::time::error::Elapsed>) {

@@ -188,10 +188,18 @@ const DOOR: &str = r#"
 name = "door"
 source = "mqtt:frigate/door/person/snapshot"
 cool_down_s = 0
+[[camera]]
+name = "gate"
+source = "mqtt:frigate/door/person/snapshot"
+cool_down_s = 0
 [[rule]]
 name = "visitor"
 topic = "$camera/door"
 do = { ask = "who is at the door?" }
+[[rule]]
+name = "tell"
+topic = "$camera/gate"
+do = { notify = { topic = "phone/notify", ask = "who is at the door?" } }
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,13 +226,24 @@ async fn a_picture_of_a_camera_is_looked_at_by_rules_and_whenever_somebody_asks(
     let message = result["error"]["message"].as_str().unwrap_or_default();
     ensure!(message.contains("takes in no pictures"), "{result}");
 
+    let notice = world
+        .client
+        .find(Mark::START, "a notice", |message| (message.topic == "phone/notify").then(|| message.json())?)
+        .await?;
+    let picture = notice["picture"].as_str().unwrap_or_default();
+    ensure!(
+        picture.starts_with("/9j/") && picture.len() == photo.len().div_ceil(3) * 4,
+        "the frame in Base64: {notice}"
+    );
+    ensure!(notice["text"].is_null() && notice["rule"] == "tell", "{notice}");
+
     let again = json!({"id": "again", "text": "is it open?", "media": [{"kind": "camera", "name": "door"}]});
     let shown = world.client.ask(&Request::json("again", again)).await?;
     ensure!(shown.error.as_ref().is_some_and(|error| error.message.contains("takes in no pictures")), "{shown:?}");
     let nowhere = json!({"id": "nowhere", "text": "x", "media": [{"kind": "camera", "name": "attic"}]});
     let unknown = world.client.ask(&Request::json("nowhere", nowhere)).await?;
     ensure!(
-        unknown.error.as_ref().is_some_and(|e| e.message.contains("there is no camera 'attic', only door")),
+        unknown.error.as_ref().is_some_and(|e| e.message.contains("there is no camera 'attic', only door, gate")),
         "{unknown:?}"
     );
     let status = tokio::task::block_in_place(|| world.hob.cli(&["senses", "status"]))?;

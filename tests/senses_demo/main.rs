@@ -137,7 +137,6 @@ trust = "device"
 [[rule]]
 name = "too hot"
 topic = "$camera/boiler"
-not_within_ms = 60_000
 do = {{ ask = "if the gauge shows more than {LIMIT} turn off the pump" }}
 [[rule]]
 name = "no word from the freezer"

@@ -13,8 +13,8 @@ use crate::step::{Decisions, Effect, Input, Step};
 use crate::turn::{Stage, Turn, Written, lowest_of, to_ms};
 use hob_events::{
     Allowed, Ask, AuditEntry, AuditKind, Command, CommandId, Confidence, ConversationId, EventKind, GenerateFailure,
-    GenerateOrder, Generated, Medium, Message, Offer, Outcome, Priority, Prompt, Record, Source, Status, StatusUpdate,
-    Thinking, Trust, TurnId, Unfinished, UnixMs, WrittenCall,
+    GenerateOrder, Generated, Medium, Message, Notice, Offer, Outcome, Priority, Prompt, Record, Source, Status,
+    StatusUpdate, Thinking, Trust, TurnId, Unfinished, UnixMs, WrittenCall,
 };
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub struct Agent {
     /// Messages whose rule found no room.
     dropped: u64,
     /// What each camera showed last, by its topic.
-    frames: BTreeMap<String, Medium>,
+    frames: BTreeMap<String, (Medium, UnixMs)>,
     pub(crate) turns: BTreeMap<TurnId, Turn>,
     pub(crate) conversations: BTreeMap<ConversationId, Conversation>,
 }
@@ -104,6 +104,17 @@ impl Looked {
         self.0.push_back(LookedAt { number, at, said, rulings });
     }
 }
+
+/// Whoever waits for what a rule's question brings.
+fn notice_of(source: &Source) -> Option<&Notice> {
+    match source {
+        Source::Rule { notice, .. } => notice.as_ref(),
+        Source::Mqtt { .. } | Source::Socket { .. } | Source::Microphone { .. } => None,
+    }
+}
+
+/// A frame that is older is not what a question about it means. The shelf keeps frames for twice as long.
+const FRESH_MS: u64 = 60_000;
 
 /// Before the name of a camera: rules that look at its frames have this topic. No broker passes on what begins so.
 pub const CAMERA_TOPIC: &str = "$camera/";
@@ -227,7 +238,7 @@ impl Agent {
                 EventKind::Command(command) => self.backlog.push_back(*command),
                 EventKind::Frame { camera, medium, motion } => {
                     let topic = format!("{CAMERA_TOPIC}{camera}");
-                    self.frames.insert(topic.clone(), medium);
+                    self.frames.insert(topic.clone(), (medium, at));
                     self.rules_by_time(at, &mut out);
                     self.message(at, &topic, &serde_json::json!({ "motion": motion }).to_string(), false, &mut out);
                 }
@@ -316,25 +327,38 @@ impl Agent {
     /// Does what a rule wants done, and says in words what that is.
     fn carry_out_one(&mut self, at: UnixMs, rule: &str, topic: Option<&str>, act: &Act, out: &mut Decisions) -> String {
         // A rule's words come from a device, so its turn is believed as one; a call was written by the owner.
-        let frame = || topic.and_then(|topic| self.frames.get(topic)).cloned();
+        let seen = topic.and_then(|topic| self.frames.get(topic)).filter(|(_, came)| at.since(*came) <= FRESH_MS);
+        let frame = || seen.map(|(medium, _)| medium.clone());
+        let of_camera = topic.is_some_and(|topic| topic.starts_with(CAMERA_TOPIC));
+        if of_camera && seen.is_none() && matches!(act, Act::Ask(_) | Act::Notify { .. }) {
+            return "asks nothing: its camera has shown nothing of late".to_owned();
+        }
+        let mut notice = None;
         let (ask, media, trust) = match act {
             Act::Call { tool, args } => {
                 (Ask::Call { tool: tool.clone(), args: args.clone() }, Vec::new(), Trust::Person)
             }
             Act::Ask(words) => (Ask::Text(words.clone()), frame().into_iter().collect(), Trust::Device),
+            Act::Notify { topic, words, within_ms } => {
+                let frame = frame();
+                let picture = frame.as_ref().and_then(|frame| frame.shelved().next());
+                notice = Some(Notice { topic: topic.clone(), by: at.plus_ms(*within_ms), picture });
+                (Ask::Text(words.clone()), frame.into_iter().collect(), Trust::Device)
+            }
             Act::Publish { topic, payload, retain } => {
                 let (topic, payload, retain) = (topic.clone(), payload.clone(), *retain);
                 out.effect(Effect::Publish { topic, payload, retain });
                 return act.to_string();
             }
         };
-        self.accept_rule(at, rule, (ask, media), trust, out)
+        let source = Source::Rule { rule: rule.to_owned(), notice };
+        self.accept_rule(at, source, (ask, media), trust, out)
     }
 
     fn accept_rule(
         &mut self,
         at: UnixMs,
-        rule: &str,
+        source: Source,
         (ask, media): (Ask, Vec<Medium>),
         trust: Trust,
         out: &mut Decisions,
@@ -350,10 +374,10 @@ impl Agent {
             area: None,
             dry_run: false,
             think: None,
-            source: Source::Rule { rule: rule.to_owned() },
+            expires: notice_of(&source).map(|notice| notice.by),
+            source,
             trust,
             received: at,
-            expires: None,
         };
         out.record(Record::Accepted { command: command.clone() });
         self.backlog.push_back(command);
@@ -402,6 +426,7 @@ impl Agent {
         let ask = command.ask.clone();
         let past = command.conversation.as_ref().and_then(|id| self.conversations.get(id)).cloned();
         let deadline = at.plus_ms(self.settings.turn_deadline_ms);
+        let deadline = notice_of(&command.source).map_or(deadline, |notice| deadline.min(notice.by));
         let mut turn = Turn::new(id, command, past.as_ref(), user, deadline);
         turn.timings.queue_ms = to_ms(at.since(turn.command.received));
         match ask {
@@ -488,7 +513,21 @@ impl Agent {
                 self.finish(at, turn, Ending::Failed { code: "model", message }, out);
             }
             Some(_) | None if turn.todo.is_empty() => self.finish(at, turn, Ending::Done, out),
-            Some(_) | None => self.next_call(at, turn, out),
+            Some(_) | None => {
+                self.take_back_questions(at, &turn.command.source, out);
+                self.next_call(at, turn, out);
+            }
+        }
+    }
+
+    /// Who is asked something and says another command that is understood does not mean to answer: what waits at the same
+    /// microphone is taken back. A cough, or words for somebody else, take nothing back.
+    fn take_back_questions(&mut self, at: UnixMs, by: &Source, out: &mut Decisions) {
+        let Source::Microphone { .. } = by else { return };
+        let asked = |turn: &&Turn| matches!(turn.stage, Stage::Asking { .. }) && turn.command.source == *by;
+        let waiting: Vec<CommandId> = self.turns.values().filter(asked).map(|turn| turn.command.id.clone()).collect();
+        for command in waiting {
+            self.cancel(at, &command, out);
         }
     }
 

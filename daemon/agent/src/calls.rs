@@ -190,7 +190,7 @@ pub fn source_word(source: &Source) -> String {
     match source {
         Source::Mqtt { .. } => "mqtt".to_owned(),
         Source::Socket { uid } => format!("socket uid {uid}"),
-        Source::Rule { rule } => format!("rule {rule}"),
+        Source::Rule { rule, .. } => format!("rule {rule}"),
         Source::Microphone { name } => format!("microphone {name}"),
     }
 }

@@ -4,8 +4,8 @@ mod house;
 
 use hob_agent::{Agent, Decisions, Effect, Input, KeptConversation, Step};
 use hob_events::{
-    AuditEntry, AuditKind, Command, ConversationId, GenerateFailure, Medium, MediumId, Message, Record, Trust, TurnId,
-    UnixMs,
+    AuditEntry, AuditKind, Command, ConversationId, Event, EventKind, GenerateFailure, Medium, MediumId, Message,
+    Record, SenseName, Source, Status, Trust, TurnId, UnixMs,
 };
 use house::*;
 use serde_json::json;
@@ -118,4 +118,54 @@ fn a_conversation_of_before_its_trust_was_written_down_is_believed_as_its_messag
     agent.step(unshown(3, 0));
     let gated = agent.step(generated(4, 0, vec![call("turn_on", "lamp", 1.0)]));
     assert_eq!(decision(&gated), Some("confirm: the source is not trusted with it"));
+}
+
+/// An agent with a rule that tells a phone what a camera shows, after a frame came.
+fn told_of_a_frame() -> (Agent, Decisions) {
+    let rule = json!([{"name": "visitor", "topic": "$camera/door",
+        "do": {"notify": {"topic": "phone", "ask": "who is at the door?", "within_ms": 8_000}}}]);
+    let mut agent = agent(rule);
+    agent.step(Step { at: UnixMs(1), input: Input::Ready });
+    let medium = Medium::Camera { id: MediumId([7; 32]), trust: Trust::Untrusted };
+    let kind = EventKind::Frame { camera: SenseName::lossy("door"), medium, motion: 0.2 };
+    let decisions = agent.step(Step { at: UnixMs(10), input: Input::Happened(Event { at: UnixMs(10), kind }) });
+    (agent, decisions)
+}
+
+/// What a notice goes out with: where, what status, which words, whether there is a picture.
+fn notice(decisions: &Decisions) -> Option<(String, Status, String, bool)> {
+    decisions.effects.iter().find_map(|effect| {
+        let Effect::Finish { result, source: Source::Rule { notice: Some(notice), .. } } = effect else { return None };
+        Some((notice.topic.clone(), result.status, result.speech.clone(), notice.picture.is_some()))
+    })
+}
+
+#[test]
+fn a_notice_goes_out_with_what_the_model_said_of_the_frame() {
+    let (mut agent, began) = told_of_a_frame();
+    assert_eq!(seen(&began), Some(vec![1]), "it looks at the frame");
+    let said = agent.step(generated(4_000, 1, vec![words("a person with a parcel")]));
+    assert_eq!(notice(&said), Some(("phone".to_owned(), Status::Succeeded, "A person with a parcel".to_owned(), true)));
+}
+
+#[test]
+fn a_notice_goes_out_in_time_when_the_model_has_said_nothing() {
+    let (mut agent, _) = told_of_a_frame();
+    assert_eq!(agent.next_wake(), Some(UnixMs(8_010)));
+    let late = agent.step(Step { at: UnixMs(8_010), input: Input::Wake });
+    assert!(matches!(notice(&late), Some((_, Status::Failed, _, true))), "{late:?}");
+    let after = agent.step(generated(9_000, 1, vec![words("a person")]));
+    assert_eq!(notice(&after), None, "it is told once");
+}
+
+#[test]
+fn a_notice_whose_question_never_began_goes_out_in_time_too() {
+    let (mut agent, _) = told_of_a_frame();
+    agent.step(Step { at: UnixMs(20), input: Input::Hold });
+    let medium = Medium::Camera { id: MediumId([8; 32]), trust: Trust::Untrusted };
+    let kind = EventKind::Frame { camera: SenseName::lossy("door"), medium, motion: 0.2 };
+    agent.step(Step { at: UnixMs(30), input: Input::Happened(Event { at: UnixMs(30), kind }) });
+    agent.step(generated(40, 1, vec![words("nobody")]));
+    let late = agent.step(Step { at: UnixMs(8_030), input: Input::Wake });
+    assert!(matches!(notice(&late), Some((_, Status::Expired, _, true))), "{late:?}");
 }

@@ -4,7 +4,8 @@ mod house;
 
 use hob_agent::{Agent, Answer, Effect, Input, Step};
 use hob_events::{
-    Ask, CommandId, GenerateFailure, Outcome, Record, Source, ToolName, TurnId, Unfinished, UnfinishedCall, UnixMs,
+    Ask, Command, CommandId, GenerateFailure, Outcome, Record, SenseName, Source, ToolName, TurnId, Unfinished,
+    UnfinishedCall, UnixMs,
 };
 use house::*;
 use insta::assert_snapshot;
@@ -323,6 +324,26 @@ fn a_yes_that_comes_twice_does_not_answer_the_next_question() {
 }
 
 #[test]
+fn whoever_is_asked_and_gives_another_command_there_takes_the_question_back() {
+    let said = |id: &str, microphone: &str| {
+        let source = Source::Microphone { name: SenseName::lossy(microphone) };
+        Command { source, ..command(id, Ask::Speech) }
+    };
+    let mut agent = agent(json!([]));
+    agent.step(happened(1, said("a", "hall")));
+    agent.step(generated(2, 0, vec![call("unlock", "front door", 1.0)]));
+    agent.step(happened(3, said("b", "hall")));
+    let cough = agent.step(generated(4, 1, vec![words("I did not understand.")]));
+    assert_snapshot!(lines(&cough), @r#"finish b Succeeded "I did not understand.""#);
+    agent.step(happened(5, said("c", "attic")));
+    let elsewhere = agent.step(generated(6, 2, vec![call("toggle", "lamp", 1.0)]));
+    assert!(!lines(&elsewhere).contains("finish"), "{}", lines(&elsewhere));
+    agent.step(happened(7, said("d", "hall")));
+    let other = agent.step(generated(8, 3, vec![call("toggle", "lamp", 1.0)]));
+    assert!(lines(&other).contains("finish a Cancelled"), "{}", lines(&other));
+}
+
+#[test]
 fn what_a_tool_returned_lowers_the_trust_of_the_calls_written_after_it() {
     let mut agent = agent(json!([]));
     agent.step(happened(1, text("a")));
@@ -350,7 +371,7 @@ fn a_command_that_took_hob_down_three_times_is_given_up() {
 #[test]
 fn a_command_that_waited_out_its_time_while_hob_was_away_is_not_begun() {
     let mut agent = agent(json!([]));
-    let command = hob_events::Command { expires: Some(UnixMs(5)), ..text("a") };
+    let command = Command { expires: Some(UnixMs(5)), ..text("a") };
     let left = Unfinished { command, turn: None, begun: 0, calls: Vec::new() };
     assert!(lines(&agent.restore(UnixMs(9), true, Vec::new(), vec![left])).starts_with("finish a Expired [expired]"));
 }

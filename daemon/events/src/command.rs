@@ -30,12 +30,27 @@ pub enum Source {
     Rule {
         /// The rule's name.
         rule: String,
+        /// Who waits for what its question brings.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        notice: Option<Notice>,
     },
     /// Somebody spoke.
     Microphone {
         /// Where.
         name: SenseName,
     },
+}
+
+/// One message of a rule, with what the model said of a picture and the picture itself. It goes out in time, with words or
+/// without.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notice {
+    /// Where it goes.
+    pub topic: String,
+    /// By when the words have to be there.
+    pub by: UnixMs,
+    /// What the question was about, where it was about something to see.
+    pub picture: Option<MediumId>,
 }
 
 /// What is asked.

@@ -18,7 +18,9 @@ pub mod topic;
 pub mod trust;
 pub mod unfinished;
 
-pub use command::{Ask, Command, CommandDraft, CommandLimits, MalformedCommand, MediumDraft, Source, parse_command};
+pub use command::{
+    Ask, Command, CommandDraft, CommandLimits, MalformedCommand, MediumDraft, Notice, Source, parse_command,
+};
 pub use conversation::{
     Allowed, GenerateFailure, GenerateOrder, Generated, Message, ModelTimings, Part, Priority, Prompt, StopReason,
     TokenizerId, Writing,

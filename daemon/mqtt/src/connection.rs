@@ -267,7 +267,9 @@ impl Connection {
 
     fn subscribe(&mut self) {
         let filter = |topic: &String| {
-            let mut filter = Filter::new(topic.clone(), QoS::AtLeastOnce);
+            let moment = self.topics.is_of_the_moment(topic);
+            let qos = if moment { QoS::AtMostOnce } else { QoS::AtLeastOnce };
+            let mut filter = Filter::new(topic.clone(), qos);
             // What hob says itself must not come back to it: a rule could answer its own message for ever.
             filter.nolocal = true;
             filter
@@ -368,9 +370,9 @@ impl Connection {
                     Incoming::Command => MqttEvent::Command(arrived),
                     Incoming::Answer(command) => MqttEvent::Answer { command, arrived },
                     Incoming::Mute(_) | Incoming::Listen(_) | Incoming::Sound(_) => {
-                        let Arrived { payload, retained, ack, .. } = arrived;
+                        let Arrived { payload, retained, repeated, ack, .. } = arrived;
                         ack.give(self.shared.client());
-                        match for_microphone(kind, payload, retained) {
+                        match for_microphone(kind, payload, retained, repeated) {
                             Some(event) => event,
                             None => return Ok(()),
                         }
@@ -460,8 +462,8 @@ impl Connection {
 struct Gone;
 
 /// What a message wants of a microphone. A kept one wants nothing: a button that is pressed at every start is none, and
-/// hob itself remembers what is muted.
-fn for_microphone(kind: Incoming, payload: Bytes, retained: bool) -> Option<MqttEvent> {
+/// hob itself remembers what is muted. One that comes again opens nothing: somebody may have muted since.
+fn for_microphone(kind: Incoming, payload: Bytes, retained: bool, repeated: bool) -> Option<MqttEvent> {
     let switched = |payload: &[u8]| match payload.trim_ascii().to_ascii_lowercase().as_slice() {
         b"on" | b"true" | b"1" => Some(true),
         b"off" | b"false" | b"0" => Some(false),
@@ -479,5 +481,6 @@ fn for_microphone(kind: Incoming, payload: Bytes, retained: bool) -> Option<Mqtt
         Incoming::Sound(name) => (name, MicrophoneOrder::Sound(payload)),
         Incoming::Command | Incoming::Answer(_) => return None,
     };
-    Some(MqttEvent::Microphone { name, order })
+    let opens = matches!(order, MicrophoneOrder::Mute(false) | MicrophoneOrder::Listen(true));
+    (!(repeated && opens)).then_some(MqttEvent::Microphone { name, order })
 }

@@ -90,6 +90,13 @@ impl Topics {
         ["mute/set", "listen/set", "sound"].map(|what| format!("hob/{}/microphone/+/{what}", self.node))
     }
 
+    /// Whether what comes under a filter means something at that moment alone: sound, and a button. A broker is not to keep it
+    /// for a hob that is away.
+    pub(crate) fn is_of_the_moment(&self, filter: &str) -> bool {
+        let [_, listen, sound] = self.for_microphones();
+        filter == listen || filter == sound
+    }
+
     /// What an incoming topic is for; nothing when it is not ours.
     #[must_use]
     pub fn read(&self, topic: &str) -> Option<Incoming> {

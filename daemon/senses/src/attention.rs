@@ -93,8 +93,15 @@ enum Now {
     Silence,
     /// Somebody speaks to somebody else, as far as is known.
     Passing,
-    /// Somebody speaks to hob; so many frames have been passed on since they began or called.
-    Listening { frames: u64 },
+    /// Somebody speaks to hob.
+    Listening {
+        /// So many frames have been passed on since they began or called.
+        frames: u64,
+        /// Called in the midst of it, so many of these were speech: what was said before does not count.
+        since_call: Option<u64>,
+        /// The phrase or a push called for it.
+        called: bool,
+    },
 }
 
 impl Attention {
@@ -135,11 +142,18 @@ impl Attention {
             Cue::Push(false) => self.let_go(),
             Cue::Speaking(speaking) => {
                 self.speaking = speaking;
+                // What nobody called for would go on with hob's own words.
+                let uncalled = matches!(self.now, Now::Listening { called: false, .. });
+                if speaking && uncalled && !self.settings.echo_cancelled {
+                    let dropped = self.drop_it();
+                    self.now = Now::Passing;
+                    return dropped;
+                }
                 None
             }
             Cue::Answered => {
                 if self.settings.follow_up_ms > 0 {
-                    self.open(at_ms + self.settings.follow_up_ms, false);
+                    self.open(at_ms, at_ms + self.settings.follow_up_ms, false);
                 }
                 None
             }
@@ -150,7 +164,7 @@ impl Attention {
         match (heard, self.now) {
             (Heard::Began(samples), _) => match self.counts(at_ms) {
                 Some(called) => {
-                    self.now = Now::Listening { frames: 1 };
+                    self.now = Now::Listening { frames: 1, since_call: None, called };
                     Some(Meant::Began { samples, called })
                 }
                 None => {
@@ -158,31 +172,31 @@ impl Attention {
                     None
                 }
             },
-            (Heard::More(samples), Now::Listening { frames }) => {
-                self.now = Now::Listening { frames: frames + 1 };
+            (Heard::More { samples, spoken }, Now::Listening { frames, since_call, called }) => {
+                let since_call = since_call.map(|speech| speech + u64::from(spoken));
+                self.now = Now::Listening { frames: frames + 1, since_call, called };
                 Some(if frames == 0 { Meant::Began { samples, called: true } } else { Meant::More(samples) })
             }
-            (Heard::Paused, Now::Listening { frames }) => (frames > 0).then_some(Meant::Paused),
-            (Heard::Resumed, Now::Listening { frames }) => (frames > 0).then_some(Meant::Resumed),
-            (Heard::Ended { speech_ms }, Now::Listening { frames }) => {
+            (Heard::Paused, Now::Listening { frames, .. }) => (frames > 0).then_some(Meant::Paused),
+            (Heard::Resumed, Now::Listening { frames, .. }) => (frames > 0).then_some(Meant::Resumed),
+            (Heard::Ended { speech_ms }, Now::Listening { frames, since_call, .. }) => {
                 self.now = Now::Silence;
-                // Called in the midst of it: what was said before does not count.
-                let speech_ms = speech_ms.min(frames * FRAME_MS);
                 if frames == 0 {
                     return None;
                 }
-                if speech_ms < LEAST_AFTER_CALL_MS {
+                let after_call_ms = since_call.map(|speech| speech * FRAME_MS);
+                if after_call_ms.is_some_and(|ms| ms < LEAST_AFTER_CALL_MS) {
                     // The phrase and a pause: what is wanted follows.
                     return Some(Meant::Dropped);
                 }
                 self.open = None;
-                Some(Meant::Ended { speech_ms })
+                Some(Meant::Ended { speech_ms: after_call_ms.unwrap_or(speech_ms) })
             }
-            (Heard::Dropped, Now::Listening { frames }) => {
+            (Heard::Dropped, Now::Listening { frames, .. }) => {
                 self.now = Now::Silence;
                 (frames > 0).then_some(Meant::Dropped)
             }
-            (Heard::More(_) | Heard::Paused | Heard::Resumed, Now::Silence | Now::Passing) => None,
+            (Heard::More { .. } | Heard::Paused | Heard::Resumed, Now::Silence | Now::Passing) => None,
             (Heard::Ended { .. } | Heard::Dropped, Now::Silence | Now::Passing) => {
                 self.now = Now::Silence;
                 None
@@ -204,25 +218,29 @@ impl Attention {
     /// Somebody called. What they say from here on is meant for hob; what they said so far was the phrase, or for others.
     fn called(&mut self, at_ms: u64, by_phrase: bool) -> Option<Meant> {
         let was = self.now;
-        self.open(at_ms + self.settings.open_ms, true);
+        self.open(at_ms, at_ms + self.settings.open_ms, true);
+        let from_here = Now::Listening { frames: 0, since_call: Some(0), called: true };
         match was {
             Now::Silence => None,
             // Who presses the button in the midst of a sentence began it for hob already.
-            Now::Listening { frames } if !by_phrase || frames == 0 => None,
+            Now::Listening { frames, since_call, .. } if !by_phrase || frames == 0 => {
+                self.now = Now::Listening { frames, since_call, called: true };
+                None
+            }
             Now::Listening { .. } => {
-                self.now = Now::Listening { frames: 0 };
+                self.now = from_here;
                 Some(Meant::Dropped)
             }
             Now::Passing => {
-                self.now = Now::Listening { frames: 0 };
+                self.now = from_here;
                 None
             }
         }
     }
 
-    fn open(&mut self, until: u64, called: bool) {
-        let later =
-            self.open.is_none_or(|(before, by_call)| (called && !by_call) || (called == by_call && until > before));
+    fn open(&mut self, at_ms: u64, until: u64, called: bool) {
+        let open = self.open.filter(|(before, _)| at_ms <= *before);
+        let later = open.is_none_or(|(before, by_call)| (called && !by_call) || (called == by_call && until > before));
         if later {
             self.open = Some((until, called));
         }
@@ -231,14 +249,14 @@ impl Attention {
     /// The button was let go: what was said is all.
     fn let_go(&mut self) -> Option<Meant> {
         self.open = None;
-        let Now::Listening { frames } = self.now else { return None };
+        let Now::Listening { frames, since_call, .. } = self.now else { return None };
         self.now = Now::Passing;
-        (frames > 0).then_some(Meant::Ended { speech_ms: frames * FRAME_MS })
+        (frames > 0).then_some(Meant::Ended { speech_ms: since_call.unwrap_or(frames) * FRAME_MS })
     }
 
     fn drop_it(&mut self) -> Option<Meant> {
         match std::mem::replace(&mut self.now, Now::Silence) {
-            Now::Listening { frames } if frames > 0 => Some(Meant::Dropped),
+            Now::Listening { frames, .. } if frames > 0 => Some(Meant::Dropped),
             Now::Listening { .. } | Now::Silence | Now::Passing => None,
         }
     }
@@ -256,7 +274,7 @@ mod tests {
         AttentionSettings { begin, open_ms: 5_000, follow_up_ms: 6_000, echo_cancelled: false }
     }
 
-    /// What gets past of a script: `b` somebody begins, `m` goes on, `e` ends, `x` was too short, `w` the phrase, `p` and `q`
+    /// What gets past of a script: `b` somebody begins, `m` goes on, `n` pauses, `e` ends, `x` was too short, `w` the phrase, `p` and `q`
     /// the button, `s` and `t` hob begins and ends to speak, `a` an answer, `M` and `U` muted and not, `.` a second passes.
     fn past(begin: Begin, script: &str) -> String {
         let mut attention = Attention::new(settings(begin), false);
@@ -265,7 +283,7 @@ mod tests {
             at += 32;
             let cue = match letter {
                 'b' => Cue::Heard(Heard::Began(vec![0.0])),
-                'm' => Cue::Heard(Heard::More(vec![0.0])),
+                'm' | 'n' => Cue::Heard(Heard::More { samples: vec![0.0], spoken: letter == 'm' }),
                 'e' => Cue::Heard(Heard::Ended { speech_ms: 900 }),
                 '~' => Cue::Heard(Heard::Paused),
                 'x' => Cue::Heard(Heard::Dropped),
@@ -297,9 +315,9 @@ mod tests {
 
     #[test]
     fn speech_counts_where_the_owner_wants_all_of_it_and_else_after_a_push_or_the_phrase() {
-        assert_eq!(past(Begin::Speech, &format!("b{LONG}e")), "[++++++++++++]416 ");
+        assert_eq!(past(Begin::Speech, &format!("b{LONG}e")), "[++++++++++++]900 ");
         assert_eq!(past(Begin::Push, "bmmex"), "");
-        assert_eq!(past(Begin::Push, &format!("p.b{LONG}e.b{LONG}e")), "{++++++++++++]416 ");
+        assert_eq!(past(Begin::Push, &format!("p.b{LONG}e.b{LONG}e")), "{++++++++++++]900 ");
         assert_eq!(past(Begin::Push, &format!("p.......b{LONG}e")), "", "nobody began in time");
         assert_eq!(past(Begin::Wake, &format!("b{LONG}e")), "");
     }
@@ -307,34 +325,40 @@ mod tests {
     #[test]
     fn the_phrase_is_cut_off_and_what_follows_in_the_same_breath_or_after_a_pause_counts() {
         assert_eq!(past(Begin::Wake, &format!("bmmmmw{LONG}e")), "{+++++++++++]384 ");
-        assert_eq!(past(Begin::Wake, &format!("bmmmmwmme.b{LONG}e")), "{+x {++++++++++++]416 ");
-        assert_eq!(past(Begin::Wake, &format!("bmmmmwe.b{LONG}e")), "{++++++++++++]416 ");
+        assert_eq!(past(Begin::Wake, &format!("bmmmmwmme.b{LONG}e")), "{+x {++++++++++++]900 ");
+        let pause = "n".repeat(17);
+        let waited = past(Begin::Wake, &format!("bmmmmw{pause}e.b{LONG}e"));
+        assert_eq!(waited, format!("{{{}x {{++++++++++++]900 ", "+".repeat(16)), "silence is no command");
+        assert_eq!(past(Begin::Wake, &format!("bmmmmwe.b{LONG}e")), "{++++++++++++]900 ");
     }
 
     #[test]
     fn the_button_ends_what_is_said_and_an_answer_opens_for_the_next() {
         assert_eq!(past(Begin::Push, "pbmmqmme"), "{++]96 ");
-        assert_eq!(past(Begin::Push, &format!("a.b{LONG}e")), "[++++++++++++]416 ");
+        assert_eq!(past(Begin::Push, &format!("a.b{LONG}e")), "[++++++++++++]900 ");
         assert_eq!(past(Begin::Push, &format!("a........b{LONG}e")), "");
+        assert_eq!(past(Begin::Push, &format!("p.......a.b{LONG}e")), "[++++++++++++]900 ", "the push is over");
     }
 
     #[test]
     fn while_hob_speaks_only_a_call_counts() {
         assert_eq!(past(Begin::Speech, "sbmmet"), "");
         assert_eq!(past(Begin::Speech, &format!("asb{LONG}e")), "");
+        assert_eq!(past(Begin::Speech, "bmmsmmet"), "[++x ", "it would go on with hob's own words");
+        assert_eq!(past(Begin::Push, "pbmsmmmmmmmmmmet"), "{+++++++++++]900 ");
         assert_eq!(past(Begin::Speech, &format!("sbmmw{LONG}et")), "{+++++++++++]384 ");
     }
 
     #[test]
     fn muting_drops_what_is_said_and_lets_nothing_begin() {
         assert_eq!(past(Begin::Speech, &format!("bmmMmme b{LONG}e")), "[++x ");
-        assert_eq!(past(Begin::Speech, &format!("Mpb{LONG}ewbmmU.mmeb{LONG}e")), "[++++++++++++]416 ");
+        assert_eq!(past(Begin::Speech, &format!("Mpb{LONG}ewbmmU.mmeb{LONG}e")), "[++++++++++++]900 ");
     }
 
     proptest! {
         /// Whatever is told in whatever order: nothing gets past while muted, and what ends or goes on has begun.
         #[test]
-        fn no_sample_gets_past_while_muted(script in "[bmex~wpqstMUa.]{0,60}", begin in 0..3) {
+        fn no_sample_gets_past_while_muted(script in "[bmnex~wpqstMUa.]{0,60}", begin in 0..3) {
             let begin = [Begin::Push, Begin::Wake, Begin::Speech][usize::try_from(begin).unwrap()];
             let mut attention = Attention::new(settings(begin), false);
             let (mut at, mut muted, mut open) = (0, false, false);
@@ -342,7 +366,7 @@ mod tests {
                 at += if letter == '.' { 1_000 } else { 32 };
                 let cue = match letter {
                     'b' => Cue::Heard(Heard::Began(vec![0.0])),
-                    'm' => Cue::Heard(Heard::More(vec![0.0])),
+                    'm' | 'n' => Cue::Heard(Heard::More { samples: vec![0.0], spoken: letter == 'm' }),
                     'e' => Cue::Heard(Heard::Ended { speech_ms: 900 }),
                     '~' => Cue::Heard(Heard::Paused),
                     'x' => Cue::Heard(Heard::Dropped),

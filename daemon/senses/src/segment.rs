@@ -33,7 +33,7 @@ impl Default for SegmentSettings {
             hangover_ms: 640,
             lead_ms: 320,
             least_ms: 256,
-            longest_ms: 30_000,
+            longest_ms: 29_600,
         }
     }
 }
@@ -44,7 +44,12 @@ pub enum Heard {
     /// Somebody has begun to speak: these samples are the first of it.
     Began(Vec<f32>),
     /// They go on.
-    More(Vec<f32>),
+    More {
+        /// The next samples.
+        samples: Vec<f32>,
+        /// Whether they are speech, and not a pause.
+        spoken: bool,
+    },
     /// They pause: this may have been all.
     Paused,
     /// It was not.
@@ -116,7 +121,7 @@ impl Segmenter {
                 }
                 let (all, speech, silence) = (*all, *speech, *silence);
                 let mut heard = if resumed { vec![Heard::Resumed] } else { Vec::new() };
-                heard.push(Heard::More(frame.to_vec()));
+                heard.push(Heard::More { samples: frame.to_vec(), spoken });
                 if silence == frames(PAUSE_MS) {
                     heard.push(Heard::Paused);
                 }
@@ -188,7 +193,7 @@ mod tests {
         };
         let mut tell = |heard: Heard| match heard {
             Heard::Began(samples) => told.push_str(&format!("[{}", samples.len() / FRAME)),
-            Heard::More(_) => told.push('+'),
+            Heard::More { .. } => told.push('+'),
             Heard::Paused => told.push('~'),
             Heard::Resumed => told.push('!'),
             Heard::Ended { speech_ms } => told.push_str(&format!("]{speech_ms} ")),
@@ -249,7 +254,7 @@ mod tests {
                 for heard in segmenter.push(&frame, speech) {
                     match heard {
                         Heard::Began(samples) => { prop_assert!(open.is_none()); open = Some(samples.len()); told.extend(samples); }
-                        Heard::More(samples) => { *open.as_mut().unwrap() += samples.len(); told.extend(samples); }
+                        Heard::More { samples, .. } => { *open.as_mut().unwrap() += samples.len(); told.extend(samples); }
                         Heard::Paused | Heard::Resumed => prop_assert!(open.is_some()),
                         Heard::Ended { .. } | Heard::Dropped => {
                             let frames = open.take().unwrap() / FRAME;

@@ -8,7 +8,7 @@ use crate::models::Models;
 use crate::rules::open_rules;
 use crate::settings::Settings;
 use crate::start::{self, StartError};
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use hob_agent::RuleMemory;
 use hob_onnx::Runtime;
 use hob_senses::attention::Begin;
@@ -71,16 +71,20 @@ fn senses(settings: &Settings) -> anyhow::Result<Vec<String>> {
             lines.push(format!("warning   {} has no ears: what is said leads to nothing", model.name));
         }
     }
-    if !cameras.is_empty() {
+    if cameras.iter().any(|camera| camera.topic().is_none()) {
         let ffmpeg = &settings.media.ffmpeg;
-        let version = Command::new(ffmpeg).arg("-version").stdout(Stdio::null()).stderr(Stdio::null()).status();
-        version.with_context(|| format!("[media] ffmpeg = \"{ffmpeg}\": cameras need it"))?;
-        if model.vision_bytes.is_none() {
-            lines.push(format!(
-                "warning   {} has no eyes: rules and questions about cameras lead to nothing",
-                model.name
-            ));
+        let version = Command::new(ffmpeg).arg("-version").stdin(Stdio::null()).output();
+        let version = version.with_context(|| format!("[media] ffmpeg = \"{ffmpeg}\": cameras need it"))?;
+        ensure!(version.status.success(), "[media] ffmpeg = \"{ffmpeg}\" does not run: try `{ffmpeg} -version`");
+        let said = String::from_utf8_lossy(&version.stdout).into_owned();
+        let major = said.strip_prefix("ffmpeg version ").and_then(|rest| rest.split('.').next()?.parse::<u32>().ok());
+        if major.is_some_and(|major| major < 5) {
+            lines.push(format!("warning   {ffmpeg} is older than version 5: cameras over RTSP will not open"));
         }
+    }
+    if !cameras.is_empty() && model.vision_bytes.is_none() {
+        let name = &model.name;
+        lines.push(format!("warning   {name} has no eyes: rules and questions about cameras lead to nothing"));
     }
     Ok(lines)
 }

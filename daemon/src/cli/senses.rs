@@ -232,7 +232,7 @@ impl Said {
                 *self = Self { began_ms: (at_ms + FRAME_MS).saturating_sub(ms), samples: samples.len() };
                 None
             }
-            Heard::More(samples) => {
+            Heard::More { samples, .. } => {
                 self.samples += samples.len();
                 None
             }

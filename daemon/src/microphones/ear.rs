@@ -158,15 +158,21 @@ impl Shared {
         let at_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         let mut state = self.lock();
         let before = state.attention.is_listening();
+        let calls = matches!(cue, Cue::Push(true) | Cue::Woken) && !state.attention.is_muted();
         let meant = state.attention.cue(at_ms, cue);
-        if let Some(Meant::Began { called: true, .. }) = meant {
+        // At the call and again when they speak: hob may have begun to say something in between.
+        if calls || matches!(meant, Some(Meant::Began { called: true, .. })) {
             self.tell(Heard::Called(self.settings.name.clone()));
         }
         if let Some(meant) = meant {
             self.scribe.take(Piece { microphone: self.settings.name.clone(), meant });
         }
         let now = state.attention.is_listening();
-        if now != before && matches!(state.condition, Condition::Waiting | Condition::Listening) {
+        // Muted is said once its stream is closed, and nothing in between.
+        if now != before
+            && !state.attention.is_muted()
+            && matches!(state.condition, Condition::Waiting | Condition::Listening)
+        {
             self.become_now(&mut state, if now { Condition::Listening } else { Condition::Waiting });
         }
     }

@@ -24,7 +24,7 @@ use tokio::sync::mpsc::Sender;
 pub enum Heard {
     /// How a microphone is now.
     Is(SenseName, Condition),
-    /// Somebody called hob there, by a push or the phrase, and begins to speak.
+    /// Somebody called hob there, by a push or the phrase, or begins to speak after it.
     Called(SenseName),
     /// Something was said.
     Said(Said),

@@ -21,7 +21,7 @@ pub struct Camera {
     /// Wider ones are made smaller.
     #[serde(default = "default_width")]
     pub width: u32,
-    /// A hardware decoder as ffmpeg names it; empty for none.
+    /// A hardware decoder as `ffmpeg -hwaccels` names it; empty for none.
     #[serde(default)]
     pub decoder: String,
     /// It is told of when at least such a share of the picture changes, from 0 to 1.
@@ -79,6 +79,7 @@ impl Camera {
     pub(super) fn wrong(&self) -> Option<String> {
         let Self { name, source, snapshot_s, fps, width, motion, trust, stalled_s, .. } = self;
         let known = ["rtsp://", "rtsps://", "http://", "https://", "/dev/", OVER_MQTT];
+        let stalled = u16::try_from(*stalled_s).map_or(f32::MAX, f32::from);
         let reason = if !known.iter().any(|known| source.starts_with(known)) {
             format!("source must begin with one of {}", known.join(" "))
         } else if *snapshot_s != 0.0 && !source.starts_with("http") {
@@ -87,12 +88,16 @@ impl Camera {
             "snapshot_s is 0, or from 0.2 to 86400".to_owned()
         } else if !(0.01..=30.0).contains(fps) {
             "fps is from 0.01 to 30".to_owned()
+        } else if *snapshot_s == 0.0 && self.topic().is_none() && fps * stalled < 2.0 {
+            format!("with {fps} frames a second two do not come within stalled_s = {stalled_s}: make it longer")
+        } else if self.topic().is_some_and(|topic| topic.is_empty() || topic.contains(['+', '#'])) {
+            format!("{source} has to name one topic, without + and #")
         } else if !(64..=4096).contains(width) {
             "width is from 64 to 4096".to_owned()
         } else if !(0.0..=1.0).contains(motion) {
             "motion is a share from 0 to 1".to_owned()
-        } else if *stalled_s == 0 {
-            "stalled_s must be at least 1".to_owned()
+        } else if !(1..=300).contains(stalled_s) {
+            "stalled_s is from 1 to 300".to_owned()
         } else if *trust > Trust::Device {
             "trust is untrusted or device: a picture is no person".to_owned()
         } else {

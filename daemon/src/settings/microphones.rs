@@ -30,6 +30,23 @@ impl Default for Senses {
     }
 }
 
+impl Senses {
+    /// The first thing that cannot be meant.
+    pub(super) fn wrong(&self) -> Option<String> {
+        /// What the model's ears take at a time.
+        const LONGEST_MS: u64 = 30_000;
+        let SegmentSettings { speech, lead_ms, longest_ms, .. } = self.segment;
+        if !(0.0..=1.0).contains(&speech) {
+            return Some("senses.segment.speech is from 0 to 1".to_owned());
+        }
+        if longest_ms == 0 || longest_ms.saturating_add(lead_ms) > LONGEST_MS {
+            return Some(format!("senses.segment: longest_ms and lead_ms are {LONGEST_MS} together at most"));
+        }
+        let wake = self.wake.threshold;
+        (!(0.0..=1.0).contains(&wake)).then(|| "senses.wake.threshold is from 0 to 1".to_owned())
+    }
+}
+
 /// The wake phrase, for microphones that begin with it.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]

@@ -160,6 +160,12 @@ impl Shelf {
         File::open(self.folder.join(id.to_string())).and_then(used).is_ok()
     }
 
+    /// A medium's bytes; none where it is not there any more.
+    #[must_use]
+    pub fn read(&self, id: MediumId) -> Option<Vec<u8>> {
+        std::fs::read(self.folder.join(id.to_string())).ok()
+    }
+
     fn make_room(&self, bytes: u64, needed: &HashSet<MediumId>) -> Result<(), ShelveError> {
         let mut there = self.there()?;
         let mut total: u64 = there.iter().map(|medium| medium.bytes).sum();

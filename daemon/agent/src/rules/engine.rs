@@ -382,7 +382,7 @@ impl Engine {
         let takes_room = !matches!(act, Act::Publish { .. });
         let held = why_held(kept, &rule.limits, self.limits, at, sight.chain.contains(&index));
         let held = held.or_else(|| (takes_room && self.room == 0).then_some(Held::Full));
-        let asks = matches!(act, Act::Ask(_));
+        let asks = matches!(act, Act::Ask(_) | Act::Notify { .. });
         let held = held.or_else(|| asks.then(|| may_ask(&mut self.common.asked, self.limits, at).err()).flatten());
         if let Some(held) = held {
             return Decision::Held(held);
@@ -449,6 +449,9 @@ fn filled(action: &RuleAction, sight: &Sight<'_>, last: &LastWords) -> Option<Ac
     let said = Said { topic: sight.topic, payload: sight.payload, value: sight.value, last: &last };
     match action {
         RuleAction::Ask(template) => Some(Act::Ask(fill(template, &said))),
+        RuleAction::Notify { topic, ask, within_ms } => {
+            Some(Act::Notify { topic: topic.clone(), words: fill(ask, &said), within_ms: *within_ms })
+        }
         RuleAction::Call { tool, args } => Some(Act::Call { tool: tool.clone(), args: args.clone() }),
         RuleAction::Publish { topic, payload, retain } => {
             Some(Act::Publish { topic: topic.clone(), payload: fill(payload, &said), retain: *retain })

@@ -90,6 +90,41 @@ pub enum RuleAction {
     /// Ask the model. `{topic}` and `{payload}` stand for the message, `{value /pointer}` for a value in it, and
     /// `{last some/topic}` or `{last some/topic#/pointer}` for what another topic said last.
     Ask(String),
+    /// Ask the model, and publish what it says of the camera's frame together with the frame.
+    Notify {
+        /// Where.
+        topic: String,
+        /// What is asked: a template, as for `ask`.
+        ask: String,
+        /// After this time the message goes out without words.
+        #[serde(default = "RuleAction::default_within_ms")]
+        within_ms: u64,
+    },
+}
+
+impl RuleAction {
+    const fn default_within_ms() -> u64 {
+        10_000
+    }
+
+    /// Where it publishes.
+    #[must_use]
+    pub fn topic(&self) -> Option<&str> {
+        match self {
+            Self::Publish { topic, .. } | Self::Notify { topic, .. } => Some(topic),
+            Self::Ignore | Self::Call { .. } | Self::Ask(_) => None,
+        }
+    }
+
+    /// What it says or asks, not yet filled in.
+    fn template(&self) -> Option<&str> {
+        match self {
+            Self::Ask(template) | Self::Publish { payload: template, .. } | Self::Notify { ask: template, .. } => {
+                Some(template)
+            }
+            Self::Ignore | Self::Call { .. } => None,
+        }
+    }
 }
 
 /// As it is written: everything side by side.
@@ -162,6 +197,9 @@ pub enum InvalidRule {
     /// Words about a topic that is none.
     #[error("rule '{0}': '{{last {1}}}' names no topic")]
     Last(String, String),
+    /// Its words could never come in time.
+    #[error("rule '{0}': `within_ms` has to be 1 at least")]
+    Notice(String),
     /// Nothing to publish to.
     #[error("rule '{0}' publishes to '{1}', which is no topic")]
     Topic(String, String),
@@ -190,12 +228,7 @@ impl Rule {
     pub(crate) fn watches(&self) -> Vec<&str> {
         let mut watched = Vec::new();
         self.when.topics(&mut watched);
-        match &self.action {
-            RuleAction::Ask(template) | RuleAction::Publish { payload: template, .. } => {
-                watched.extend(topics(template));
-            }
-            RuleAction::Ignore | RuleAction::Call { .. } => (),
-        }
+        watched.extend(self.action.template().into_iter().flat_map(topics));
         watched
     }
 
@@ -258,15 +291,16 @@ impl TryFrom<Written> for Rule {
         if at_most.is_some_and(|limit| !sensible(&limit)) {
             return Err(InvalidRule::AtMost(name));
         }
-        if let RuleAction::Publish { topic, .. } = &action
-            && !is_topic(topic)
-        {
-            return Err(InvalidRule::Topic(name, topic.clone()));
+        if let Some(topic) = action.topic().filter(|topic| !is_topic(topic)) {
+            return Err(InvalidRule::Topic(name, topic.to_owned()));
+        }
+        if matches!(action, RuleAction::Notify { within_ms: 0, .. }) {
+            return Err(InvalidRule::Notice(name));
         }
         if matches!(trigger, Trigger::Time(_)) && !when.is_of_others() {
             return Err(InvalidRule::NothingSaid(name));
         }
-        if let RuleAction::Ask(template) | RuleAction::Publish { payload: template, .. } = &action {
+        if let Some(template) = action.template() {
             if let Some(last) = topics(template).find(|topic| !is_topic(topic)) {
                 return Err(InvalidRule::Last(name, last.to_owned()));
             }

@@ -53,6 +53,15 @@ pub enum Act {
     },
     /// Ask the model.
     Ask(String),
+    /// Ask the model, and publish what it says.
+    Notify {
+        /// Where.
+        topic: String,
+        /// What is asked.
+        words: String,
+        /// After this time it goes out without words.
+        within_ms: u64,
+    },
 }
 
 /// Why a rule does not act although its condition holds.
@@ -109,6 +118,9 @@ impl fmt::Display for Act {
             }
             Self::Publish { topic, payload, .. } => write!(f, "publishes {payload} to {topic}"),
             Self::Ask(words) => write!(f, "asks: {words}"),
+            Self::Notify { topic, words, within_ms } => {
+                write!(f, "asks, and tells {topic} within {}: {words}", Span(*within_ms))
+            }
         }
     }
 }

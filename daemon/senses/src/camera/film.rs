@@ -1,6 +1,7 @@
 //! An ffmpeg at work: JPEGs out of whatever a camera gives.
 
 use super::{CameraSettings, Splitter};
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use std::io::Read;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -13,6 +14,12 @@ const AHEAD: usize = 2;
 
 /// What may be spoken with a camera. An address that is led elsewhere must not end at a file of this board.
 const PROTOCOLS: &str = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto,http,https,httpproxy";
+
+/// Pixels of a frame that ffmpeg takes: 8K has 33 million.
+const MOST_PIXELS: &str = "50000000";
+
+/// Bytes of address space that an ffmpeg may have: a film of 4K takes a third.
+const MOST_MEMORY: u64 = 2 << 30;
 
 /// Bytes of its complaints that are kept.
 const COMPLAINTS: usize = 2_048;
@@ -74,6 +81,7 @@ impl Film {
         let mut child = command.spawn().map_err(|error| {
             format!("{} cannot be started: {error}; install it, or name it with [media] ffmpeg", settings.ffmpeg)
         })?;
+        bound_memory(&child);
         let (frames_in, frames) = sync_channel(AHEAD);
         let complaints = Arc::new(Mutex::new(Vec::new()));
         let threads = match (child.stdout.take(), child.stderr.take()) {
@@ -120,10 +128,8 @@ impl Film {
         let said = String::from_utf8_lossy(&complaints);
         let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
         let reason = last.map_or_else(|| otherwise.to_owned(), |line| format!("{otherwise}: {line}"));
-        match (password(&self.address), mask(&self.address)) {
-            (Some(secret), masked) => reason.replace(&self.address, &masked).replace(&secret, "***"),
-            (None, _) => reason,
-        }
+        let reason = reason.replace(&self.address, &mask(&self.address));
+        secrets(&self.address).iter().fold(reason, |reason, secret| reason.replace(secret, "***"))
     }
 }
 
@@ -135,6 +141,15 @@ impl Drop for Film {
     }
 }
 
+/// What a camera sends is decoded by a process that may not bring down the rest.
+fn bound_memory(child: &Child) {
+    let most = Rlimit { current: Some(MOST_MEMORY), maximum: Some(MOST_MEMORY) };
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    if let Err(error) = prlimit(pid, Resource::As, most) {
+        tracing::debug!(%error, "ffmpeg's memory could not be bounded");
+    }
+}
+
 /// An ffmpeg that reads a camera, without what it writes.
 fn input(address: &str, settings: &CameraSettings) -> Command {
     let mut command = Command::new(&settings.ffmpeg);
@@ -142,12 +157,16 @@ fn input(address: &str, settings: &CameraSettings) -> Command {
     if !settings.decoder.is_empty() {
         command.args(["-hwaccel", &settings.decoder]);
     }
+    // Larger ones could take more memory than the board has.
+    command.args(["-max_pixels", MOST_PIXELS]);
     let patience = settings.stalled.as_micros().to_string();
     if address.starts_with("rtsp") {
         command.args(["-protocol_whitelist", PROTOCOLS, "-rtsp_transport", "tcp", "-timeout", &patience]);
     } else if address.starts_with("http") {
         // What it is shows in the first second; ffmpeg would look for five.
         command.args(["-protocol_whitelist", PROTOCOLS, "-rw_timeout", &patience, "-analyzeduration", "1000000"]);
+        // MJPEG says nothing of its times, and would be taken for 25 frames a second.
+        command.args(["-use_wallclock_as_timestamps", "1"]);
     } else {
         command.args(["-f", "v4l2"]);
     }
@@ -177,17 +196,22 @@ fn read_complaints(mut err: ChildStderr, kept: &Mutex<Vec<u8>>) {
     }
 }
 
-/// The password in an address.
-fn password(address: &str) -> Option<String> {
-    let (_, rest) = address.split_once("://")?;
-    let (before, _) = rest.split(['/', '?']).next()?.rsplit_once('@')?;
-    before.split_once(':').map(|(_, secret)| secret.to_owned()).filter(|secret| !secret.is_empty())
+/// The parts of an address that may be secret: what stands between a user and the last `@`, and all of the query.
+fn secrets(address: &str) -> Vec<&str> {
+    let Some((_, rest)) = address.split_once("://") else { return Vec::new() };
+    let (before, query) = rest.split_once('?').map_or((rest, None), |(before, query)| (before, Some(query)));
+    let password = before.rsplit_once('@').and_then(|(user, _)| user.split_once(':')).map(|(_, secret)| secret);
+    password.into_iter().chain(query).filter(|secret| !secret.is_empty()).collect()
 }
 
-/// An address for people and logs, without its password.
+/// An address for people and logs, without its password and its query, which may hold one.
 #[must_use]
 pub fn mask(address: &str) -> String {
-    password(address).map_or_else(|| address.to_owned(), |secret| address.replacen(&format!(":{secret}@"), ":***@", 1))
+    let masked = |address: String, secret: &str| {
+        let (after_user, after_mark) = (format!(":{secret}@"), format!("?{secret}"));
+        address.replacen(&after_user, ":***@", 1).replacen(&after_mark, "?***", 1)
+    };
+    secrets(address).into_iter().fold(address.to_owned(), masked)
 }
 
 #[cfg(test)]
@@ -196,7 +220,10 @@ mod tests {
 
     #[test]
     fn no_password_is_told() {
-        assert_eq!(mask("rtsp://me:geh%3Aeim@10.0.0.2:554/a@b"), "rtsp://me:***@10.0.0.2:554/a@b");
+        assert_eq!(mask("rtsp://me:geh%3Aeim@10.0.0.2:554/a"), "rtsp://me:***@10.0.0.2:554/a");
+        assert_eq!(mask("rtsp://me:pa/ss@cam/a"), "rtsp://me:***@cam/a");
+        assert_eq!(mask("http://cam/snap.cgi?usr=me&pwd=geheim"), "http://cam/snap.cgi?***");
+        assert_eq!(mask("http://me:a@cam/x?b"), "http://me:***@cam/x?***");
         assert_eq!(mask("http://me@cam/x"), "http://me@cam/x");
         assert_eq!(mask("/dev/video0"), "/dev/video0");
     }

@@ -6,15 +6,17 @@
 mod drawn;
 mod film;
 mod motion;
+mod slot;
 mod split;
 
 pub use drawn::drawn;
 pub use film::{Film, mask};
 pub use motion::Motion;
+pub use slot::{Handed, Slot};
 pub use split::Splitter;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,7 +36,7 @@ pub enum CameraSource {
         every: Duration,
     },
     /// Somebody else hands JPEGs over.
-    Fed(Receiver<Vec<u8>>),
+    Fed(Arc<Slot>),
 }
 
 /// How a camera is looked through.
@@ -46,7 +48,7 @@ pub struct CameraSettings {
     pub fps: f32,
     /// Wider ones are made smaller.
     pub width: u32,
-    /// A hardware decoder as ffmpeg names it: `drm`, `v4l2m2m`, `vaapi`; empty for none.
+    /// A hardware decoder as ffmpeg names it: `ffmpeg -hwaccels` lists them (`drm`, `vaapi`); empty for none.
     pub decoder: String,
     /// A camera that gives nothing for so long is lost.
     pub stalled: Duration,
@@ -61,6 +63,8 @@ pub enum Seen {
         jpeg: Vec<u8>,
         /// Which share of the picture changed, 0 to 1.
         motion: f32,
+        /// It is what was shown last, some time ago.
+        kept: bool,
     },
     /// What came is no picture, and is left out.
     NoPicture {
@@ -99,7 +103,7 @@ fn film(address: &str, settings: &CameraSettings, tell: &mut dyn FnMut(Seen), st
     let mut again_ms = least;
     while !stop.load(Ordering::Relaxed) {
         let mut motion = Motion::default();
-        let (began, mut came) = (Instant::now(), false);
+        let (began, mut came) = (Instant::now(), 0_u64);
         let reason = match Film::open(address, settings) {
             Ok(mut film) => loop {
                 if stop.load(Ordering::Relaxed) {
@@ -107,8 +111,8 @@ fn film(address: &str, settings: &CameraSettings, tell: &mut dyn FnMut(Seen), st
                 }
                 match film.next(GLANCE) {
                     Ok(Some(jpeg)) => {
-                        came = true;
-                        show(jpeg, &mut motion, tell);
+                        came += 1;
+                        show(Handed { jpeg, kept: false }, &mut motion, tell);
                     }
                     Ok(None) => {}
                     Err(reason) => break reason,
@@ -116,7 +120,8 @@ fn film(address: &str, settings: &CameraSettings, tell: &mut dyn FnMut(Seen), st
             },
             Err(reason) => reason,
         };
-        again_ms = if came && began.elapsed() > WORKED { least } else { again_ms };
+        let reason = if came == 1 { format!("{reason}; it gave one picture: set snapshot_s") } else { reason };
+        again_ms = if came > 0 && began.elapsed() > WORKED { least } else { again_ms };
         tell(Seen::Lost { reason, again_ms });
         wait(Duration::from_millis(again_ms), stop);
         again_ms = (again_ms * 2).min(most);
@@ -131,7 +136,7 @@ fn snapshots(address: &str, every: Duration, settings: &CameraSettings, tell: &m
         match Film::snapshot(address, settings) {
             Ok(jpeg) => {
                 again_ms = least;
-                show(jpeg, &mut motion, tell);
+                show(Handed { jpeg, kept: false }, &mut motion, tell);
                 wait(every.saturating_sub(began.elapsed()), stop);
             }
             Err(reason) => {
@@ -143,21 +148,18 @@ fn snapshots(address: &str, every: Duration, settings: &CameraSettings, tell: &m
     }
 }
 
-fn take_fed(fed: &Receiver<Vec<u8>>, tell: &mut dyn FnMut(Seen), stop: &AtomicBool) {
+fn take_fed(fed: &Slot, tell: &mut dyn FnMut(Seen), stop: &AtomicBool) {
     let mut motion = Motion::default();
     while !stop.load(Ordering::Relaxed) {
-        match fed.recv_timeout(GLANCE) {
-            // The newest wins.
-            Ok(jpeg) => show(fed.try_iter().last().unwrap_or(jpeg), &mut motion, tell),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        if let Some(picture) = fed.take(GLANCE) {
+            show(picture, &mut motion, tell);
         }
     }
 }
 
-fn show(jpeg: Vec<u8>, motion: &mut Motion, tell: &mut dyn FnMut(Seen)) {
+fn show(Handed { jpeg, kept }: Handed, motion: &mut Motion, tell: &mut dyn FnMut(Seen)) {
     match motion.of(&jpeg) {
-        Ok(motion) => tell(Seen::Frame { jpeg, motion }),
+        Ok(motion) => tell(Seen::Frame { jpeg, motion, kept }),
         Err(reason) => tell(Seen::NoPicture { reason: reason.to_string() }),
     }
 }

@@ -10,11 +10,12 @@ const GRID: (u32, u32) = (32, 18);
 /// A cell that is so much brighter or darker than before has changed, in 255ths, once the light as a whole is taken out.
 const CHANGED: f32 = 12.0;
 
-/// How fast what stands still becomes what stood there: after some ten frames.
-const SETTLES: f32 = 0.1;
+/// How fast what stands still becomes what stood there: after ten frames, whatever it is.
+const SETTLES: f32 = 0.25;
 
-/// Pixels on a side of a frame.
+/// Pixels on a side of a frame, and bytes that its decoder may take.
 const MOST_SIDE: u32 = 8_192;
+const MOST_BYTES: u64 = 192 << 20;
 
 /// Remembers what stood there.
 #[derive(Debug, Default)]
@@ -33,9 +34,8 @@ impl Motion {
             self.before = Some(cells);
             return Ok(0.0);
         };
-        let mean = |cells: &[f32]| cells.iter().sum::<f32>() / count(cells);
-        // A cloud, or a lamp that is switched on, changes all of it alike.
-        let light = mean(&cells) - mean(before);
+        // A cloud, or a lamp that is switched on, changes all of it alike; a large thing that moves, not most of it.
+        let light = median(cells.iter().zip(&*before).map(|(now, before)| now - before).collect());
         let changed = cells.iter().zip(&*before).filter(|(now, before)| (**now - **before - light).abs() > CHANGED);
         let motion = f32::from(u16::try_from(changed.count()).unwrap_or(u16::MAX)) / count(&cells);
         for (before, now) in before.iter_mut().zip(&cells) {
@@ -43,6 +43,11 @@ impl Motion {
         }
         Ok(motion)
     }
+}
+
+fn median(mut changes: Vec<f32>) -> f32 {
+    changes.sort_by(f32::total_cmp);
+    changes.get(changes.len() / 2).copied().unwrap_or(0.0)
 }
 
 fn count(cells: &[f32]) -> f32 {
@@ -53,6 +58,7 @@ fn count(cells: &[f32]) -> f32 {
 fn cells(jpeg: &[u8]) -> Result<Vec<f32>, ImageError> {
     let mut limits = Limits::default();
     (limits.max_image_width, limits.max_image_height) = (Some(MOST_SIDE), Some(MOST_SIDE));
+    limits.max_alloc = Some(MOST_BYTES);
     let mut reader = ImageReader::with_format(Cursor::new(jpeg), ImageFormat::Jpeg);
     reader.limits(limits);
     let small = reader.decode()?.thumbnail_exact(GRID.0, GRID.1).resize_exact(GRID.0, GRID.1, FilterType::Nearest);

@@ -67,7 +67,7 @@ pub(super) fn watch(invocation: &Invocation, name: &str, time: Duration) -> anyh
     let stop = AtomicBool::new(false);
     let mut tell = |seen: Seen| {
         let line = match seen {
-            Seen::Frame { jpeg, motion } => {
+            Seen::Frame { jpeg, motion, .. } => {
                 frames += 1;
                 let after_ms = lost_at.take().map(|at| at.elapsed().as_millis());
                 let line = json!({"told": "frame", "bytes": jpeg.len(), "motion": motion, "lost_ms": after_ms});

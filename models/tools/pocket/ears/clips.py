@@ -103,6 +103,12 @@ def read(path: Path) -> Shard:
     return Shard(sessions, clips)
 
 
+def words_of(path: Path) -> list[str]:
+    """What is said in a shard, without its samples."""
+    _, about = pickle.loads(path.with_suffix(".pickle").read_bytes())
+    return [words for words, *_ in about]
+
+
 def make_training_shard(number: int, folder: Path) -> None:
     path = folder / f"train-{number:04}"
     if not path.with_suffix(".npz").exists():

@@ -1,4 +1,5 @@
-"""The first stage: the tower learns to hear words, alone, by CTC on the text model's own pieces and on letters.
+"""The first stage: the tower learns to hear words, alone, by CTC on the text model's own pieces and on letters, and to say them in
+rows that lie where the text model's own do.
 
 Boxed by wall time as the text model's training is; `touch WORK/finish` ends it early, with its tail.
 """
@@ -19,6 +20,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from .. import folder
 from ..optimizer import Optimizer
 from ..team import Team, run_team
 from . import clips
@@ -28,8 +30,9 @@ from .tower import BLANK, LETTERS, LETTERS_A_TOKEN, Ears
 WARM_UP_STEPS = 100
 POOL = 25
 """Batches drawn together, so that clips of like length meet."""
+PARTS_READ = 40
+"""Shards of which the pieces are counted."""
 REPORT_SECONDS, CHECKPOINT_SECONDS, LOOK_SECONDS = 60, 180, 60
-CLIP = 5.0
 
 
 @dataclass
@@ -142,15 +145,58 @@ def ctc(logits: Tensor, frames: Tensor, targets: Targets) -> Tensor:
     return each.sum() / targets.lengths.sum()
 
 
-def losses(ears: Ears, sound: Heard, words: list[str], tokenizer: Tokenizer) -> tuple[Tensor, Tensor]:
+@dataclass
+class Losses:
+    """Of the heads, and of the rows that the text model will read: whether they are read right, and how far they are from the
+    mixture of the table's rows that the head of the pieces would put there."""
+
+    pieces: Tensor
+    letters: Tensor
+    read: Tensor
+    far: Tensor
+
+    def total(self) -> Tensor:
+        """What is read counts less the worse it is: before the rows have found their places it would drown the rest."""
+        return self.pieces + self.letters + 2 * torch.log1p(self.read / 2) + self.far
+
+
+def losses(ears: Ears, sound: Heard, words: list[str], tokenizer: Tokenizer) -> Losses:
     with torch.autocast("cpu", torch.bfloat16):
         rows = ears(sound.features, sound.whole)
-        pieces, letters = ears.pieces(rows), ears.letters(rows)
+        pieces, letters, soft = ears.pieces(rows), ears.letters(rows), ears.projection(rows)
+        read = ears.read(soft)
     letters = letters.view(len(words), -1, len(LETTERS))
-    return (
-        ctc(pieces, sound.tokens, piece_targets(tokenizer, words)),
+    targets = piece_targets(tokenizer, words)
+    return Losses(
+        ctc(pieces, sound.tokens, targets),
         ctc(letters, sound.tokens * LETTERS_A_TOKEN, letter_targets(words)),
+        ctc(read, sound.tokens, targets),
+        distance(ears, soft, pieces, sound.tokens),
     )
+
+
+def distance(ears: Ears, soft: Tensor, pieces: Tensor, tokens: Tensor) -> Tensor:
+    """Mean square, as a share of the table's own; a moment at which something is said counts as much as all the blanks beside it."""
+    with torch.no_grad():
+        shares = pieces.float().softmax(-1)
+        wanted = shares @ ears.table
+        there = torch.arange(soft.shape[1])[None] < tokens[:, None]
+        weights = there * (0.15 + (1 - shares[..., BLANK]))
+    each = (soft.float() - wanted).square().mean(-1)
+    return (each * weights).sum() / weights.sum() / ears.table.square().mean()
+
+
+def text_table(work: Path) -> Tensor:
+    """The rows of the text model as they stand in a prompt [V,width]."""
+    text, _ = folder.load(work / "pocket")
+    return text.model.embed_tokens.weight.detach() * text.shape.hidden**0.5
+
+
+def pieces_said(spoken: Path, tokenizer: Tokenizer) -> set[int]:
+    """Of a part of the shards, which has nearly all of them."""
+    paths = sorted(path for path in spoken.glob("train-*.npz") if ".part" not in path.name)[:PARTS_READ]
+    words = [" " + words for path in paths for words in clips.words_of(path)]
+    return {piece for encoded in tokenizer.encode_batch(words) for piece in encoded.ids}
 
 
 def train(work: Path, plan: ListeningPlan, resume: bool) -> None:
@@ -162,13 +208,14 @@ def train_in_team(team: Team, work: Path, plan: ListeningPlan, resume: bool) -> 
     torch.set_num_threads(1)
     torch.manual_seed(plan.seed * 100)
     tokenizer = Tokenizer.from_file(str(work / "pocket" / "tokenizer.json"))
-    ears = Ears(tokenizer.get_vocab_size(), 192)
-    ears.projection.requires_grad_(False)
+    ears = Ears(text_table(work))
+    ears.expect(pieces_said(work / "spoken", tokenizer))
     optimizer = Optimizer(ears, plan.muon, plan.adam, 0.05, lambda name: not name.startswith(("pieces", "letters")))
     saved: dict = {"step": 0, "seen": 0, "spent": 0.0}
     if resume:
         saved |= torch.load(work / "ears.pt", weights_only=False)
-        ears.load_state_dict(saved["ears"])
+        # A checkpoint from before rows were read lacks what reads them.
+        ears.load_state_dict(saved["ears"], strict="leaning" in saved["ears"])
         # What was kept over long has weights alone.
         if "optimizer" in saved:
             optimizer.restore(saved["optimizer"])
@@ -181,21 +228,21 @@ def train_in_team(team: Team, work: Path, plan: ListeningPlan, resume: bool) -> 
     reported, kept, since = time.monotonic(), time.monotonic(), seen
     while (progress := team.agree(schedule.progress())) < 1:
         samples, words = shelf.batch(plan.batch)
-        pieces, letters = losses(ears, heard(samples, rng, practised(difficulty(progress))), words, tokenizer)
-        (pieces + letters).backward()
+        found = losses(ears, heard(samples, rng, practised(difficulty(progress))), words, tokenizer)
+        found.total().backward()
         team.average(ears)
         optimizer.step(min(1.0, (step + 1) / WARM_UP_STEPS) * schedule.scale(progress))
         step, seen = step + 1, seen + len(words) * team.size
         if not team.leads:
             continue
-        recent.append((pieces.item(), letters.item()))
+        recent.append([value.item() for value in (found.pieces, found.letters, found.read, found.far)])
         now = time.monotonic()
         if now - reported > REPORT_SECONDS:
             mean = np.mean(recent, 0)
             rate = (seen - since) / (now - reported)
             print(
                 f"min {schedule.spent() / 60:.1f} progress {progress:.3f} step {step} clips {seen} ({rate:.0f}/s of "
-                f"{len(shelf.samples) * team.size}) loss a piece {mean[0]:.3f} a letter {mean[1]:.3f}",
+                f"{len(shelf.samples) * team.size}) loss a piece {mean[0]:.3f} a letter {mean[1]:.3f} read {mean[2]:.3f} far {mean[3]:.3f}",
                 flush=True,
             )
             reported, since = now, seen
@@ -217,10 +264,10 @@ def keep(work: Path, ears: Ears, optimizer: Optimizer, step: int, seen: int, spe
 
 
 def words_heard(ears: Ears, tokenizer: Tokenizer, samples: list[np.ndarray], snr: float | None, rng: Random) -> list[str]:
-    """What the pieces' head makes of clips, the likeliest class of each moment."""
+    """What the projected rows say of clips, the likeliest piece of each moment."""
     sound = heard(samples, rng, tested(snr))
     with torch.no_grad():
-        best = ears.pieces(ears(sound.features, sound.whole)).argmax(-1)
+        best = ears.read(ears.projection(ears(sound.features, sound.whole))).argmax(-1)
     out = []
     for row, count in zip(best.tolist(), sound.tokens.tolist(), strict=True):
         row = row[:count]
@@ -242,7 +289,7 @@ def errors(heard_words: list[str], said_words: list[str]) -> int:
 def report(work: Path, snr: float | None, most: int = 120) -> None:
     """Word errors and sentences right on the sets for evaluation."""
     tokenizer = Tokenizer.from_file(str(work / "pocket" / "tokenizer.json"))
-    ears = Ears(tokenizer.get_vocab_size(), 192).eval()
+    ears = Ears(text_table(work)).eval()
     ears.load_state_dict(torch.load(work / "ears.pt", weights_only=False)["ears"])
     print("| set | word errors | sentences right |\n|---|---|---|")
     for path in sorted((work / "spoken").glob("*-*.npz")):

@@ -183,7 +183,8 @@ def train(work: Path, plan: UnderstandingPlan) -> None:
 
 def load(work: Path) -> tuple[Understanding, Tokenizer]:
     text, tokenizer = folder.load(work / "pocket")
-    ears, eyes = Ears(tokenizer.get_vocab_size(), text.shape.hidden), Eyes(text.shape.hidden)
+    table = text.model.embed_tokens.weight.detach() * text.shape.hidden**0.5
+    ears, eyes = Ears(table), Eyes(text.shape.hidden)
     whole = Understanding(text, ears, eyes)
     if (work / "senses.pt").exists():
         whole.load_state_dict(torch.load(work / "senses.pt", weights_only=False)["whole"])
