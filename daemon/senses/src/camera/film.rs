@@ -18,8 +18,8 @@ const PROTOCOLS: &str = "rtsp,rtsps,rtp,srtp,udp,tcp,tls,crypto,http,https,httpp
 /// Pixels of a frame that ffmpeg takes: 8K has 33 million.
 const MOST_PIXELS: &str = "50000000";
 
-/// Bytes of address space that an ffmpeg may have: a film of 4K takes a third.
-const MOST_MEMORY: u64 = 2 << 30;
+/// Bytes of address space that an ffmpeg may have: what never ends is collected by it until it is given up.
+const MOST_MEMORY: u64 = 3 << 29;
 
 /// Bytes of its complaints that are kept.
 const COMPLAINTS: usize = 2_048;

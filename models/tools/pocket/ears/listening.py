@@ -48,6 +48,8 @@ class ListeningPlan:
     processes: int = 2
     tail: float = 6
     """Minutes of the rest of the schedule once the end was asked for."""
+    still: int = 0
+    """1: what hears stands still, and only what turns it into rows learns."""
     hold: float = 0.35
     """Until here at full rates, then a cosine down."""
 
@@ -156,14 +158,15 @@ class Losses:
     far: Tensor
 
     def total(self) -> Tensor:
-        """What is read counts less the worse it is: before the rows have found their places it would drown the rest."""
+        """What is read counts less the worse it is: before the rows have found their places it would drown the rest. (Where the heads
+        stand still, their losses are numbers without a slope.)"""
         return self.pieces + self.letters + 2 * torch.log1p(self.read / 2) + self.far
 
 
 def losses(ears: Ears, sound: Heard, words: list[str], tokenizer: Tokenizer) -> Losses:
     with torch.autocast("cpu", torch.bfloat16):
-        rows = ears(sound.features, sound.whole)
-        pieces, letters, soft = ears.pieces(rows), ears.letters(rows), ears.projection(rows)
+        known, rows = ears(sound.features, sound.whole)
+        pieces, letters, soft = ears.pieces(known), ears.letters(known), ears.projection(rows)
         read = ears.read(soft)
     letters = letters.view(len(words), -1, len(LETTERS))
     targets = piece_targets(tokenizer, words)
@@ -210,15 +213,16 @@ def train_in_team(team: Team, work: Path, plan: ListeningPlan, resume: bool) -> 
     tokenizer = Tokenizer.from_file(str(work / "pocket" / "tokenizer.json"))
     ears = Ears(text_table(work))
     ears.expect(pieces_said(work / "spoken", tokenizer))
-    optimizer = Optimizer(ears, plan.muon, plan.adam, 0.05, lambda name: not name.startswith(("pieces", "letters")))
     saved: dict = {"step": 0, "seen": 0, "spent": 0.0}
     if resume:
         saved |= torch.load(work / "ears.pt", weights_only=False)
-        # A checkpoint from before rows were read lacks what reads them.
-        ears.load_state_dict(saved["ears"], strict="leaning" in saved["ears"])
-        # What was kept over long has weights alone.
-        if "optimizer" in saved:
-            optimizer.restore(saved["optimizer"])
+        ears.load_state_dict(saved["ears"])
+    if plan.still:
+        ears.hold_still()
+    optimizer = Optimizer(ears, plan.muon, plan.adam, 0.05, lambda name: not name.startswith(("pieces", "letters")))
+    # What was kept over long has weights alone.
+    if "optimizer" in saved:
+        optimizer.restore(saved["optimizer"])
     step, seen, schedule = saved["step"], saved["seen"], Schedule(plan, saved["spent"])
     rng = Random(f"{plan.seed} {team.rank} {step}")
     torch.manual_seed(plan.seed * 100 + team.rank + step)
@@ -267,7 +271,7 @@ def words_heard(ears: Ears, tokenizer: Tokenizer, samples: list[np.ndarray], snr
     """What the projected rows say of clips, the likeliest piece of each moment."""
     sound = heard(samples, rng, tested(snr))
     with torch.no_grad():
-        best = ears.read(ears.projection(ears(sound.features, sound.whole))).argmax(-1)
+        best = ears.read(ears.projection(ears(sound.features, sound.whole)[1])).argmax(-1)
     out = []
     for row, count in zip(best.tolist(), sound.tokens.tolist(), strict=True):
         row = row[:count]

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from transformers.models.gemma4.configuration_gemma4 import Gemma4AudioConfig
 from transformers.models.gemma4.modeling_gemma4 import Gemma4AudioModel, Gemma4RMSNorm
 
-HIDDEN, LAYERS, HEADS, OUT = 144, 4, 4, 192
+HIDDEN, LAYERS, HEADS, OUT = 144, 6, 4, 192
+HEARD = 4
+"""After so many layers it is known what is said; the others turn that into rows that the text model can read."""
 CHANNELS = [128, 12]
 """The first has to be 128: four to a frequency that the second leaves."""
 LETTERS = "_ abcdefghijklmnopqrstuvwxyz'"
@@ -37,8 +39,8 @@ class Ears(nn.Module):
     """The tower, the projection onto the text model's width, and heads for CTC that are thrown away in the end.
 
     What is projected has to say to the text model what a row of its own table says. `read` holds it to that: the nearest row is
-    the piece. A head of its own knows the pieces by other directions, from which no linear map leads to the table's (the
-    nearest row was the right one for 11 % of the pieces).
+    the piece. The heads know the pieces by directions of their own, from which no linear map leads to the table's (the nearest
+    row was the right one for 11 % of the pieces); that takes layers that know the table.
     """
 
     def __init__(self, table: Tensor):
@@ -48,12 +50,14 @@ class Ears(nn.Module):
         self.register_buffer("table", table.detach().clone(), persistent=False)
         self.tower = Gemma4AudioModel(config())
         self.projection = nn.Linear(OUT, width, bias=False)
+        self.ear = nn.Linear(HIDDEN, OUT)
         self.sharpness = nn.Parameter(torch.tensor(0.5))
         self.leaning = nn.Parameter(torch.zeros(vocab))
         self.pieces = nn.Linear(OUT, vocab)
         self.letters = nn.Linear(OUT, LETTERS_A_TOKEN * len(LETTERS))
         quicken(self.tower)
         self.tame()
+        self.quiet_last()
 
     @torch.no_grad()
     def tame(self) -> None:
@@ -76,6 +80,28 @@ class Ears(nn.Module):
         self.letters.bias[:: len(LETTERS)] = 2.0
 
     @torch.no_grad()
+    def quiet_last(self) -> None:
+        """The last layers begin as hardly anything."""
+        for layer in self.tower.layers[HEARD:]:
+            layer.lconv1d.linear_end.linear.weight *= 0.1
+            for name, weight in layer.named_parameters():
+                if name.endswith(("post_layer_norm.weight", "norm_post_attn.weight")):
+                    weight.fill_(0.1)
+
+    @torch.no_grad()
+    def follow(self) -> None:
+        """Has the last layers begin where the layer before them ends, whose output the heads go on reading."""
+        self.ear.load_state_dict(self.tower.output_proj.state_dict())
+        before = self.tower.layers[HEARD - 1].norm_out.weight
+        for layer in self.tower.layers[HEARD:]:
+            layer.norm_out.weight.fill_(before.square().mean().sqrt().item())
+
+    def hold_still(self) -> None:
+        """What hears learns no more; what turns it into rows does."""
+        for part in (self.tower.subsample_conv_projection, *self.tower.layers[:HEARD], self.ear, self.pieces, self.letters):
+            part.requires_grad_(False)
+
+    @torch.no_grad()
     def expect(self, said: set[int]) -> None:
         """Begins `read` with silence likely, and pieces that nobody says unlikely: their rows lie close together, and silence among them."""
         self.leaning.fill_(UNSAID)
@@ -86,16 +112,16 @@ class Ears(nn.Module):
         """Projected rows [...,width] to logits of the pieces whose rows lie in their direction."""
         return self.sharpness * (soft @ F.normalize(self.table, dim=-1).T) + self.leaning
 
-    def forward(self, features: Tensor, whole: Tensor) -> Tensor:
-        """features [B,T,128], whole [B,T] to [B,T/4,OUT], normed as what stands before the projection."""
+    def forward(self, features: Tensor, whole: Tensor) -> tuple[Tensor, Tensor]:
+        """features [B,T,128], whole [B,T] to [B,T/4,OUT] twice: for the heads, and for the projection, normed as what stands before it."""
         hidden, left = self.halved_twice(features, whole), whole[:, ::2][:, ::2]
         distances = self.tower.rel_pos_enc(hidden)
         hidden_from = blocked(left, self.tower.config)
-        for layer in self.tower.layers:
+        for index, layer in enumerate(self.tower.layers):
             hidden = layer(hidden, attention_mask=hidden_from, position_embeddings=distances)
-        hidden = self.tower.output_proj(hidden)
-        return F.rms_norm(hidden, (OUT,), None, 1e-6)
-
+            if index + 1 == HEARD:
+                known = F.rms_norm(self.ear(hidden), (OUT,), None, 1e-6)
+        return known, F.rms_norm(self.tower.output_proj(hidden), (OUT,), None, 1e-6)
 
     def halved_twice(self, features: Tensor, whole: Tensor) -> Tensor:
         """The tower's `subsample_conv_projection`, with channels last: three times as fast on a processor."""

@@ -95,7 +95,7 @@ class Houses:
 def rows_of(ears: Ears, sound: Heard) -> tuple[Tensor, list[Tensor]]:
     """What stands before the projection [B,T,OUT], and each clip's rows for the text model."""
     with torch.autocast("cpu", torch.bfloat16):
-        before = ears(sound.features, sound.whole)
+        _, before = ears(sound.features, sound.whole)
     before = before.float()
     return before, projected(ears, before, sound)
 
@@ -113,10 +113,10 @@ def nearest_projection(ears: Ears, text: Pocket, houses: Houses, rng: Random, co
         while done < count:
             _, said = houses.next()
             sound = heard([clip.samples for clip in said], rng, practised(0.5))
-            before = ears(sound.features, sound.whole)
-            for row, length in zip(before, sound.tokens.tolist(), strict=True):
+            known, before = ears(sound.features, sound.whole)
+            for heard_row, row, length in zip(known, before, sound.tokens.tolist(), strict=True):
                 row = row[:length]
-                wanted = ears.pieces(row).softmax(-1) @ table
+                wanted = ears.pieces(heard_row[:length]).softmax(-1) @ table
                 squares = squares + row.T @ row
                 products = products + row.T @ wanted
             done += len(said)
@@ -136,13 +136,13 @@ def spoken_talks(ears: Ears, encoder: Encoder, said: list[clips.Clip], rng: Rand
     around = practised(1.0 if rng.random() < 0.7 else 0.3)
     sound = heard([clip.samples for clip in said], rng, around)
     with torch.set_grad_enabled(not still), torch.autocast("cpu", torch.bfloat16):
-        before = ears(sound.features, sound.whole).float()
+        before = ears(sound.features, sound.whole)[1].float()
     rows = projected(ears, before, sound)
     talks = [
         encoder.talk([clip.turn], rng.random() < 0.3, (AUDIO, len(row))) for clip, row in zip(said, rows, strict=True)
     ]
     words = piece_targets(encoder.tokenizer, [clip.words for clip in said])
-    beside = torch.zeros(()) if still else ctc(ears.pieces(before), sound.tokens, words)
+    beside = torch.zeros(()) if still else ctc(ears.read(ears.projection(before)), sound.tokens, words)
     return Shown(talks, rows, beside)
 
 
