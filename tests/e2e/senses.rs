@@ -199,7 +199,7 @@ do = { ask = "who is at the door?" }
 [[rule]]
 name = "tell"
 topic = "$camera/gate"
-do = { notify = { topic = "phone/notify", ask = "who is at the door?" } }
+do = { notify = { topic = "answers/client", ask = "who is at the door?" } }
 "#;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,7 +228,7 @@ async fn a_picture_of_a_camera_is_looked_at_by_rules_and_whenever_somebody_asks(
 
     let notice = world
         .client
-        .find(Mark::START, "a notice", |message| (message.topic == "phone/notify").then(|| message.json())?)
+        .find(Mark::START, "a notice", |message| (message.topic == "answers/client").then(|| message.json())?)
         .await?;
     let picture = notice["picture"].as_str().unwrap_or_default();
     ensure!(
