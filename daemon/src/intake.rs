@@ -492,7 +492,10 @@ impl Driver {
         let result = CommandResult {
             id: id.clone(),
             status: Status::Failed,
-            speech: "That was not understood.".to_owned(),
+            speech: match error.code() {
+                "medium" => format!("That did not work: {error}."),
+                _ => "That was not understood.".to_owned(),
+            },
             actions: Vec::new(),
             error: Some(ErrorReport { code: error.code().to_owned(), message: error.to_string() }),
             timings: Timings::default(),

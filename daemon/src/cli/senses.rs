@@ -12,7 +12,10 @@ use hob_senses::segment::Heard;
 use hob_senses::vad::Vad;
 use hob_senses::{FRAME_MS, RATE};
 use indicatif::{ProgressBar, ProgressStyle};
+use rustix::stdio::dup2_stderr;
 use serde_json::{Value, json};
+use std::fs::File;
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -145,21 +148,26 @@ async fn status(invocation: &Invocation) -> anyhow::Result<Exit> {
 }
 
 fn list(invocation: &Invocation) -> anyhow::Result<Exit> {
-    let found = devices();
+    let found = quietly(devices);
     let width = found.iter().map(|device| device.id.len()).max().unwrap_or(0);
-    let line = |device: &Found| {
-        format!(
-            "{:width$}  {}  {}",
-            device.id,
-            device.name,
-            device.gives.as_deref().unwrap_or("does not say what it gives")
-        )
-    };
+    // What does not say what it gives is a part of ALSA's plumbing mostly, and no microphone.
+    let line = |device: &Found| Some(format!("{:width$}  {}  {}", device.id, device.name, device.gives.as_deref()?));
     invocation.print(&found, || match found.is_empty() {
         true => vec!["no microphones: is one plugged in, and may hob's user reach it (group audio)?".to_owned()],
-        false => found.iter().map(line).collect(),
+        false => found.iter().filter_map(line).collect(),
     })?;
     Ok(if found.is_empty() { Exit::Failed } else { Exit::Ok })
+}
+
+/// ALSA and JACK write to standard error what they tried and did not find: no news for whoever wants a list.
+fn quietly<T>(look: impl FnOnce() -> T) -> T {
+    let kept = std::io::stderr().as_fd().try_clone_to_owned().ok();
+    let hidden = File::options().write(true).open("/dev/null").and_then(|null| Ok(dup2_stderr(null)?));
+    let found = look();
+    if let (Some(kept), Ok(())) = (kept, hidden) {
+        dup2_stderr(kept).ok();
+    }
+    found
 }
 
 /// What was said from when to when.

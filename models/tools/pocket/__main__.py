@@ -29,6 +29,7 @@ SENSES = {
     "understand": ("ears.understanding", "train ears, eyes and text model together"),
     "judge": ("ears.judging", "count right answers to what is said and seen"),
     "whole": ("whole", "text model, ears and eyes as one checkpoint"),
+    "keep": ("keep", "ears and eyes as the repository keeps them"),
     "wake": ("wake.classifier", "train and judge the wake phrase"),
 }
 """Modules by command."""

@@ -62,6 +62,8 @@ fn place_of(place: &str, said: &Said<'_>) -> Option<String> {
     };
     match place.split_once(' ') {
         None if place == "topic" => Some(said.topic.to_owned()),
+        // Silence from the start: nothing was ever said.
+        None if place == "payload" && said.payload.is_empty() && said.value.is_null() => Some("unknown".to_owned()),
         None if place == "payload" => Some(cut(said.payload)),
         Some(("value", pointer)) => Some(shown(said.value.pointer(pointer.trim()))),
         Some(("last", last)) => {
