@@ -1,7 +1,6 @@
 """The second stage: the text model learns to do what is said and to tell what is seen, by the ears and eyes of the first.
 
-The projection of the ears begins as the linear map that comes nearest to the rows of the pieces that they hear. First ears
-and eyes stand still and only what reads them learns, which costs a third; then all learn together. A part of the
+First ears and eyes stand still and only what reads them learns, which costs a third; then all learn together. A part of the
 conversations stays typed, so that reading is not forgotten, and what the first stages taught goes on beside, with little
 weight, so that ears and eyes stay what they are.
 """
@@ -104,25 +103,6 @@ def projected(ears: Ears, before: Tensor, sound: Heard) -> list[Tensor]:
     return [row[:count] for row, count in zip(ears.projection(before), sound.tokens.tolist(), strict=True)]
 
 
-def nearest_projection(ears: Ears, text: Pocket, houses: Houses, rng: Random, count: int = 480) -> None:
-    """Begins the projection as the ridge regression onto the posterior's rows of the table, as they stand in a prompt."""
-    table = text.model.embed_tokens.weight.detach() * text.shape.hidden**0.5
-    squares, products = torch.eye(ears.projection.in_features) * 10.0, 0.0
-    with torch.no_grad():
-        done = 0
-        while done < count:
-            _, said = houses.next()
-            sound = heard([clip.samples for clip in said], rng, practised(0.5))
-            known, before = ears(sound.features, sound.whole)
-            for heard_row, row, length in zip(known, before, sound.tokens.tolist(), strict=True):
-                row = row[:length]
-                wanted = ears.pieces(heard_row[:length]).softmax(-1) @ table
-                squares = squares + row.T @ row
-                products = products + row.T @ wanted
-            done += len(said)
-        ears.projection.weight.copy_(torch.linalg.solve(squares, products).T)
-
-
 @dataclass
 class Shown:
     """Conversations of one kind in a house, the rows of a tower that stand in each, and the loss of the first stage beside."""
@@ -203,9 +183,6 @@ def train_in_team(team: Team, work: Path, plan: UnderstandingPlan) -> None:
     torch.manual_seed(plan.seed * 10 + team.rank)
     encoder, houses = Encoder(tokenizer), Houses(work / "spoken", team, rng)
     text, ears, eyes = whole.text, whole.ears, whole.eyes
-    if fresh:
-        same = Random(1)
-        nearest_projection(ears, text, Houses(work / "spoken", Team(0, 1, work), same), same)
     for heads in (ears.pieces, ears.letters, eyes.kind, eyes.word, eyes.value):
         heads.requires_grad_(False)
     eyes.asked.requires_grad_(False)
