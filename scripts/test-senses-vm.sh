@@ -18,20 +18,12 @@ fail() { echo "test-senses-vm: $*" >&2; exit 1; }
 [ "$(id -u)" = 0 ] || fail "it needs root: run sudo make test-senses"
 
 if [ ! -e "$TREE/made" ]; then
-    # The release that this machine runs, so that what was built here runs there; from where this machine gets its own.
-    release=$(. /etc/os-release; echo "${VERSION_CODENAME:-bookworm}")
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" 2>/dev/null | head -n1)
-    echo "test-senses-vm: making a Debian $release in .cache/vm (once)"
-    rm -rf "$TREE"
-    mkdir -p .cache/vm
-    log=$PWD/.cache/vm/debootstrap.log
-    {
-        debootstrap --variant=minbase --include=libasound2,alsa-utils,kmod,ca-certificates "$release" "$TREE" ${mirror:+"$mirror"} &&
-            # What no machine here needs at boot is not built into the initrd.
-            DEBIAN_FRONTEND=noninteractive chroot "$TREE" apt-get install -y --no-install-recommends linux-image-amd64 initramfs-tools ffmpeg &&
-            rm -rf "$TREE"/var/cache/apt "$TREE"/usr/share/doc "$TREE"/usr/share/locale &&
-            touch "$TREE/made"
-    } >"$log" 2>&1 || { tail -n5 "$log" >&2; fail "no Debian could be made; $log says more"; }
+    scripts/debian-tree.sh "$TREE" libasound2,alsa-utils,kmod,ca-certificates || fail "there is no Debian to boot"
+    log=$TREE.log
+    DEBIAN_FRONTEND=noninteractive chroot "$TREE" apt-get install -y --no-install-recommends linux-image-amd64 \
+        initramfs-tools ffmpeg >>"$log" 2>&1 || { tail -n5 "$log" >&2; fail "it has no kernel; $log says more"; }
+    rm -rf "$TREE"/var/cache/apt "$TREE"/usr/share/doc "$TREE"/usr/share/locale
+    touch "$TREE/made"
 fi
 
 # ---- what is put into it ------------------------------------------------------------------------------------------

@@ -35,14 +35,8 @@ until_true() {
 # ---- a Debian to boot ---------------------------------------------------------------------------------------------
 
 if [ ! -e "$TREE/usr/sbin/mosquitto" ]; then
-    # The release that this machine runs, so that what was built here runs there; from where this machine gets its own.
-    release=$(. /etc/os-release; echo "${VERSION_CODENAME:-bookworm}")
-    mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $release" 2>/dev/null | head -n1)
-    say "making a Debian $release in .cache/debian (once)"
-    rm -rf "$TREE"
-    debootstrap --variant=minbase --include=systemd,systemd-sysv,dbus,ca-certificates,libasound2,mosquitto,mosquitto-clients \
-        "$release" "$TREE" ${mirror:+"$mirror"} >"$PWD/.cache/debootstrap.log" 2>&1 ||
-        { tail -n5 "$PWD/.cache/debootstrap.log" >&2; rm -rf "$TREE"; fail "debootstrap failed"; }
+    scripts/debian-tree.sh "$TREE" systemd,systemd-sysv,dbus,ca-certificates,libasound2,mosquitto,mosquitto-clients ||
+        fail "there is no Debian to boot"
 fi
 
 # ---- hob in it ----------------------------------------------------------------------------------------------------

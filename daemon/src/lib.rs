@@ -18,6 +18,7 @@ pub mod models;
 mod notices;
 mod operator;
 pub mod recording;
+mod repeated;
 pub mod rules;
 pub mod service;
 pub mod settings;

@@ -13,15 +13,17 @@ mod ending;
 pub mod gate;
 pub mod prompt;
 pub mod reply;
+mod ruled;
 pub mod rules;
 pub mod settings;
 pub mod step;
 mod target;
 pub mod turn;
 
-pub use agent::{Agent, CAMERA_TOPIC, KeptConversation, LookedAt};
+pub use agent::{Agent, CAMERA_TOPIC, KeptConversation};
 pub use calls::source_word;
 pub use gate::{Gate, Verdict};
+pub use ruled::LookedAt;
 pub use rules::{Engine, InvalidRules, Place, Rule, RuleAction, RuleLimits, RuleMemory, Ruling};
 pub use settings::{AgentSettings, Thresholds};
 pub use step::{Answer, Decisions, Effect, Input, Step};

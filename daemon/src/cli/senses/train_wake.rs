@@ -140,7 +140,7 @@ impl Found {
         let (phrases, seconds) = (voice.phrases, voice.other_s);
         invocation.print(&told, || {
             vec![
-                format!("                          as shipped    with your voice"),
+                "                          as shipped    with your voice".to_owned(),
                 format!("woken by the phrase       {:>4} of {phrases:<4}  {:>4} of {phrases}", self.shipped, self.own),
                 format!("woken by something else   {:>4} in {seconds:>3} s  {:>4}", self.shipped_wrong, self.own_wrong),
                 "(each recording is judged by a voice that was made without it)".to_owned(),
